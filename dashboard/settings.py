@@ -231,7 +231,7 @@ NODE_ADDRESS = env.text(
     shown="the address of the default route",
 )
 PREPARE_LIMIT_S = env.whole(
-    "FOURWALLS_PREPARE_LIMIT_S", 60, "s", "Time for all nodes of a gang to take their devices."
+    "FOURWALLS_PREPARE_LIMIT_S", 60, "s", "Time for all nodes of a job to take their devices."
 )
 UNREACHABLE_AFTER_S = env.whole(
     "FOURWALLS_UNREACHABLE_AFTER_S", 45, "s", "A node silent for this long gets no new work."
@@ -246,10 +246,7 @@ SILENT_RUN_LIMIT_S = env.whole(
     "A logged run silent for this long counts as killed; 0: never.",
 )
 BIN_KEEP_S = env.whole(
-    "FOURWALLS_BIN_KEEP_S",
-    7 * 24 * 3600,
-    "s",
-    "Deleted runs and projects stay in the bin for this long, then they are deleted for good.",
+    "FOURWALLS_BIN_KEEP_S", 604_800, "s", "Deleted runs and projects stay in the bin for this long."
 )
 PREEMPT_AFTER_S = env.whole(
     "FOURWALLS_PREEMPT_AFTER_S", 300, "s", "No attempt is preempted sooner after its start."

@@ -2,12 +2,14 @@
 
     python -m engine train FILE.yaml|PRESET --dir DIR [--set model.layers=4 ...] [--resume]
     python -m engine plan FILE.yaml|PRESET [--device NAME] [--count N] [--host-gib N] [--disk-gib N] [--json]
+    python -m engine model FOLDER
     python -m engine judge DIR [--device NAME] [--json]
     python -m engine trace --dir DIR [--steps N] [--rank R ...]
     python -m engine devices
 
 `train` ends with one line of JSON on stdout. Exit codes: 0 succeeded, 1 failed, 2 not started, 75 stopped at a step
-boundary. `plan` ends with 1 if the plan will not fit, `judge` with 1 if there is nothing to judge yet.
+boundary. `plan` ends with 1 if the plan will not fit, `model` with 1 if the Hugging Face folder is not supported, and
+`judge` with 1 if there is nothing to judge yet.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any
 import msgspec
 
 from engine.commands.judge import run_judge
+from engine.commands.model import run_model
 from engine.commands.plan import PlanOptions, run_plan
 from engine.directory import TRACE_STEPS, AttemptDirectory, SupervisorState, TraceRequest
 from engine.follow import RunProgress, SpoolFollower
@@ -76,11 +79,11 @@ class LeaseRenewal:
     def renew(self) -> None:
         """Renew the lease and print once why the folder cannot be written, and once when it can be again."""
         try:
-            error, after = self._directory.write_lease(time.time() + LEASE_S), "Training goes on"
+            error, after = self._directory.write_lease(time.time() + LEASE_S), "Training continues"
         except OSError as raised:
             error = raised
             after = (
-                f"Training goes on, and stops at a step boundary in {LEASE_S:.0f} s if this does not change"
+                f"Training continues, and stops at a step boundary in {LEASE_S:.0f} s if this does not change"
             )
         reason = "" if error is None else error.strerror or str(error)
         if reason and not self._reason:
@@ -97,6 +100,8 @@ def main(arguments: list[str]) -> int:
         return _list_devices()
     if options.command == "plan":
         return _plan(options)
+    if options.command == "model":
+        return run_model(options.folder)
     if options.command == "judge":
         return _judge(AttemptDirectory(options.folder.resolve()), options.json, options.device)
     directory = AttemptDirectory(options.dir.resolve())
@@ -127,6 +132,8 @@ def _build_parser() -> argparse.ArgumentParser:
     planned.add_argument("--host-gib", type=float, metavar="N", help="host memory of a node")
     planned.add_argument("--disk-gib", type=float, metavar="N", help="free disk for checkpoints")
     judged = commands.add_parser("judge", help="name the hardware limit that an attempt meets")
+    described = commands.add_parser("model", help="print the spec of a Hugging Face folder")
+    described.add_argument("folder", type=Path, metavar="FOLDER", help="the folder, or its config.json")
     judged.add_argument(
         "folder", type=Path, metavar="DIR", help="the --dir of 'train', or an attempt of a node"
     )

@@ -163,7 +163,7 @@ class DescribedRun(SavingRun):
             logged = writer.read_newest().keys() - self.__dict__.setdefault("_summary_names", set())
             named = {f"summary/{name}" if name in logged else name: one for name, one in numbers.items()}
             self._summary_names |= named.keys()  # type: ignore[attr-defined]
-            writer.queue.append((max(self._step - 1, 0), time.time_ns() // 1000, named, self.source))
+            writer.put((max(self._step - 1, 0), time.time_ns() // 1000, named, self.source))
         if texts:
             self._queue_message("tags", description.texts(texts))
 

@@ -19,6 +19,7 @@ from typing import Any, Optional
 GIT_S = 10.0
 DIFF_BYTES = 5_000_000
 VALUE_CHARS = 2_000
+HIDDEN = "***"
 PASSWORD = re.compile(r"(?P<scheme>[a-z+]+://)[^/@\s]+@", re.IGNORECASE)  # in a remote's address
 SECRET = re.compile(r"(token|passw(or)?d|secret|api[-_]?key|credential)", re.IGNORECASE)
 
@@ -72,17 +73,23 @@ def read_facts(command: str, folder: Path) -> dict[str, Any]:
 
 def describe_command() -> str:
     """The command line with secrets left out."""
+    words = hide_secrets(getattr(sys, "orig_argv", None) or [sys.executable or "python", *sys.argv])
+    return " ".join(shlex.quote(word) if word != HIDDEN else word for word in words)
+
+
+def hide_secrets(given: list[str]) -> list[str]:
+    """Words of a command line without the values of options such as --api-key, and without passwords in addresses."""
     words: list[str] = []
     hides_next = False
-    for word in getattr(sys, "orig_argv", None) or [sys.executable or "python", *sys.argv]:
+    for word in given:
         name, sign, _ = word.partition("=")
         if hides_next and not word.startswith("-"):
-            word = "***"
+            word = HIDDEN
         elif sign and SECRET.search(name):
-            word = f"{name}=***"
+            word = f"{name}={HIDDEN}"
         hides_next = not sign and word.startswith("-") and bool(SECRET.search(word))
-        words.append(PASSWORD.sub(r"\g<scheme>***@", word))
-    return " ".join(shlex.quote(word) if word != "***" else word for word in words)
+        words.append(PASSWORD.sub(rf"\g<scheme>{HIDDEN}@", word))
+    return words
 
 
 def read_git(folder: Path) -> dict[str, Any]:

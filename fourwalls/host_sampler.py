@@ -163,7 +163,7 @@ class HostSampler:
         values = {name: value for name, value in read.items() if value is not None}
         row: LogRow = (None, at_us, values, source)
         if values:
-            self._writer.queue.append(row)
+            self._writer.put(row)
 
     def _report_missing(self, source: str, missing: Missing) -> None:
         if missing != self._reported.get(source, {}):

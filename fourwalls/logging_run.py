@@ -56,7 +56,7 @@ class LoggingRun(DescribedRun):
             if len(writer.queue) >= QUEUE_LIMIT:
                 writer.num_dropped += 1
             elif row:
-                writer.queue.append((step, now_us, row, self.source))
+                writer.put((step, now_us, row, self.source))
         except Exception as error:  # noqa: BLE001 - logging must not end training
             self._log.warn("log", "Not logged: %r", error)
 
@@ -68,13 +68,13 @@ class LoggingRun(DescribedRun):
             writer.num_dropped += 1
             return
         if row:
-            writer.queue.append((step, at_us, row, self.source))
+            writer.put((step, at_us, row, self.source))
         found = self._drop_repeated_texts(found)
         if found:
             described, files = entries.build(found, step, at_us, self.source)
             size_bytes = entries.count_bytes(files)
             writer.media_bytes += size_bytes
-            writer.queue.append(("media", {"entries": described, "files": files, "size_bytes": size_bytes}))
+            writer.put(("media", {"entries": described, "files": files, "size_bytes": size_bytes}))
 
     def _drop_repeated_texts(self, found: entries.Found) -> entries.Found:
         """Media without texts that are the same as the last one of their name."""

@@ -66,7 +66,7 @@ class MarkedRun:
     def _send_clock(self, clock: dict[str, Any]) -> None:
         """Only the rank whose end ends the run reports the clock."""
         if self._owns_run_state and self._writer:
-            self._writer.queue.append(("clock", {"stream": self._stream, **clock}))
+            self._writer.put(("clock", {"stream": self._stream, **clock}))
 
     def _record_steps(self, of_run: Row, phases: Row, count: int) -> None:
         """The means of the newest steps, at the step that the script last logged if it numbers its steps."""
@@ -76,6 +76,6 @@ class MarkedRun:
         step = self._last_marked = max(self._last_marked + count, self._step - 1)
         at_us = time.time_ns() // 1000
         if self._rank == 0:
-            writer.queue.append((step, at_us, of_run, "run"))
+            writer.put((step, at_us, of_run, "run"))
         if phases:
-            writer.queue.append((step, at_us, phases, f"rank{self._rank}"))
+            writer.put((step, at_us, phases, f"rank{self._rank}"))

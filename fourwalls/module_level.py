@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any, Optional
 
 from fourwalls import current
@@ -34,7 +33,7 @@ def log(data: Any = None, step: Optional[int] = None, commit: Optional[bool] = N
 def save(glob_str: Any = None, base_path: Any = None, policy: str = "live", *, name: str = "") -> Any:
     """Save the files of a pattern with the current run, now and at its end if they have changed or appear later."""
     if glob_str is not None:
-        return _call("save", os.fspath(glob_str), name, base_path=base_path, policy=policy)
+        return _call("save", glob_str, name, base_path=base_path, policy=policy)
     return None
 
 

@@ -28,7 +28,8 @@ class Options:
     """Options of the client.
 
     `finish_s` is how long finish() waits for the server, `system_s` the interval of host metrics (0: none),
-    and `fsync_s` the part of the log that a power failure may lose. A killed process loses at most `spool_s`.
+    and `fsync_s` the part of the log that a power failure may lose. A killed process loses what it
+    logged in the last `spool_s`, or up to fourwalls.writer.SLOWEST_S where writing is expensive.
     """
 
     url: str = "http://127.0.0.1:8000"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Optional
 
+log = logging.getLogger("fourwalls")
 Sender = Callable[[dict[str, Any]], None]
 
 
@@ -70,24 +72,39 @@ class Config(MutableMapping[str, Any]):
 
 def read_config(values: Any) -> dict[str, Any]:
     """The items of a mapping, namespace, dataclass, absl's flags, or the path of a YAML or JSON file; {} for anything
-    else. Reads only what the script itself can read."""
+    else, and with a warning for what cannot be read."""
+    try:
+        return _read_config(values)
+    except Exception as error:  # noqa: BLE001 - a configuration must not end training
+        log.warning("A configuration of type %s is not read: %r", type(values).__name__, error)
+        return {}
+
+
+def _read_config(values: Any) -> dict[str, Any]:
     if values is None:
         return {}
     if isinstance(values, Config):
         return values.as_dict()
     if isinstance(values, Mapping):
-        return {str(key): value for key, value in values.items()}
+        return {_name(key): value for key, value in values.items()}
     if isinstance(values, (str, Path)):
         return _read_file(Path(values))
     if dataclasses.is_dataclass(values) and not isinstance(values, type):
         return {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}
     for method in ("flag_values_dict", "to_dict", "model_dump", "_asdict"):
-        if callable(found := getattr(values, method, None)):
-            return {str(key): value for key, value in found().items()}
+        if not isinstance(values, type) and callable(found := getattr(values, method, None)):
+            return {_name(key): value for key, value in found().items()}
     attributes = getattr(values, "__dict__", None)
     if isinstance(attributes, Mapping):
-        return {str(key): value for key, value in attributes.items()}
+        return {_name(key): value for key, value in attributes.items()}
     return {}
+
+
+def _name(key: Any) -> str:
+    try:
+        return str(key)
+    except Exception:  # noqa: BLE001 - as above
+        return f"<{type(key).__name__}>"
 
 
 def _read_file(path: Path) -> dict[str, Any]:

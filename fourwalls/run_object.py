@@ -93,11 +93,11 @@ class Run(LoggingRun):
         if writer is None:
             return
         if writer.num_dropped:
-            writer.queue.append(("tags", {"fourwalls.dropped_log_calls": str(writer.num_dropped)}))
+            writer.put(("tags", {"fourwalls.dropped_log_calls": str(writer.num_dropped)}))
             log.error("%d log calls were dropped because the disk was too slow.", writer.num_dropped)
         ended = {"state": state, "ended_at": description.format_time(time.time())}
         ended["stream"] = self._stream
-        writer.queue.append(("end", ended) if self._owns_run_state else ("leave", {}))
+        writer.put(("end", ended) if self._owns_run_state else ("leave", {}))
         if not writer.close():
             log.error("The disk does not respond; the end of the log may be missing.")
         elif self._thread:
@@ -188,7 +188,7 @@ class Run(LoggingRun):
             log.error("Nothing will be logged: %s cannot be written (%r).", self._options.folder, error)
             return False
         writer = RowWriter(self._spool, self._options.spool_s, self._options.fsync_s)
-        writer.queue.append(("begin", self._start_message))
+        writer.put(("begin", self._start_message))
         if self._options.mode == "online":
             self._shipper = Shipper(self._spool, self._server(), self.id, stream, self._launch_id)
             self._thread = ShipperThread(
@@ -223,7 +223,7 @@ class Run(LoggingRun):
         if writer is None:
             self._warn_ended(f"{kind} of a call")
         elif values:
-            writer.queue.append((kind, values))
+            writer.put((kind, values))
 
     def _warn_ended(self, what: str) -> None:
         if self._has_ended and self._options.mode != "disabled":

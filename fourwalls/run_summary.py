@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Optional
 
+from fourwalls.run_config import read_config
+
 if TYPE_CHECKING:
     from fourwalls.writer import RowWriter
 
@@ -53,7 +55,8 @@ class Summary(MutableMapping[str, Any]):
 
     def update(self, values: Any = None, **more: Any) -> None:  # type: ignore[override]
         new = {**(values if isinstance(values, Mapping) else {}), **more}
-        self._own.update({str(name): value for name, value in new.items()})
+        new = read_config(new)
+        self._own.update(new)
         if self._send and new:
             self._send(new)
 

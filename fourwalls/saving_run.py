@@ -28,6 +28,7 @@ class SavingRun(MarkedRun):
     _options: Options
     _artefacts: Optional[ArtefactUploader]
     _dir: Optional[Path] = None
+    _flushed_spool: Optional[ArtefactUploader] = None  # whose run is on disk
 
     @property
     def dir(self) -> str:
@@ -116,7 +117,9 @@ class SavingRun(MarkedRun):
 
     def _save_now(self, source: Path, name: str) -> None:
         if self._artefacts:
-            self.flush()  # a kill must not leave a file without its run
+            if self._flushed_spool is not self._artefacts:
+                self.flush()  # a kill must not leave a file without its run
+                self._flushed_spool = self._artefacts
             self._artefacts.save(source, name)
             self._saved[name or source.name] = _state_of(source)
 

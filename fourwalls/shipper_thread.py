@@ -11,7 +11,10 @@ from fourwalls.shipper import Shipper
 from fourwalls.throttled_log import ThrottledLog
 
 PAUSES_S = (0.5, 30.0)  # between two tries while the server is away
-COST_SHARE, SLOWEST_S = 0.002, 5.0  # of one core, by collecting more rows into one batch
+# Of one core, by collecting more rows into one batch: the smaller share as long as a batch waits less than SOON_S, so
+# that a point is on the server within a second; beyond, the greater one.
+SMALL_SHARE, SOON_S = 0.001, 0.7
+COST_SHARE, SLOWEST_S = 0.002, 5.0
 REFUSED_PAUSE_S = 60.0  # a token may become valid while the run continues
 
 
@@ -60,7 +63,7 @@ class ShipperThread:
                 pause_s = PAUSES_S[0]
                 if is_last:
                     return self._finish()
-                self._is_closing.wait(max(self._every_s, min(cost_s / COST_SHARE, SLOWEST_S)))
+                self._is_closing.wait(self._get_pause_s(cost_s))
                 self._has_data.wait()
                 continue
             if is_last and wait_s:
@@ -69,6 +72,9 @@ class ShipperThread:
             pause_s = min(2 * pause_s, PAUSES_S[1])
             if is_last:
                 threading.Event().wait(PAUSES_S[0])
+
+    def _get_pause_s(self, cost_s: float) -> float:
+        return max(self._every_s, min(cost_s / SMALL_SHARE, SOON_S), min(cost_s / COST_SHARE, SLOWEST_S))
 
     def _try_ship(self) -> float | None:
         """Return None once everything is shipped, else the seconds to wait; 0 means until the server answers."""

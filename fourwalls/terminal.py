@@ -27,9 +27,13 @@ class TerminalScreen:
         self.first_row = 0  # number of lines[0]; earlier ones were taken and cannot change
         self._row = self._column = 0  # of the cursor; rows count from first_row
         self._changed: Optional[int] = None
+        self._is_empty = True
         self._pending = ""
 
     def feed(self, text: str) -> None:
+        if self._is_empty and text:
+            self._is_empty = False
+            self._mark(0)
         text = self._pending + text
         self._pending = ""
         if found := UNFINISHED.search(text[-LONGEST_PENDING:]):

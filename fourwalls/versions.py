@@ -29,7 +29,7 @@ class Artifact:
     def __init__(
         self, name: str, type: str = "", description: Optional[str] = None, metadata: Any = None, **_: Any
     ) -> None:
-        self.name, self.type = str(name), str(type)
+        self.name, self.type = values.to_text(name), values.to_text(type)
         self.description = description or ""
         self.metadata: dict[str, Any] = dict(metadata) if isinstance(metadata, Mapping) else {}
         self.files_by_name: dict[str, Path] = {}
@@ -47,15 +47,21 @@ class Artifact:
         return list(self._record.aliases) if self._record else []
 
     def add_file(self, local_path: Any, name: Optional[str] = None, **_: Any) -> None:
-        path = Path(local_path)
-        if path.is_file():
+        try:
+            path = Path(local_path)
+            if not path.is_file():
+                raise FileNotFoundError(f"{local_path} is no file")
             self.files_by_name[clean_path(name or path.name)] = path
-        else:
-            log.error("Not added to %s: %s is no file.", self.name, local_path)
+        except (OSError, TypeError, ValueError) as error:
+            log.error("Not added to %s: %s.", self.name, error)
 
     def add_dir(self, local_path: Any, name: Optional[str] = None, **_: Any) -> None:
-        folder = Path(local_path)
-        found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        try:
+            folder = Path(local_path)
+            found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        except (OSError, TypeError, ValueError) as error:
+            log.error("Not added to %s: %s.", self.name, error)
+            return
         for path in found[:FILES]:
             inner = path.relative_to(folder).as_posix()
             self.add_file(path, f"{name.strip('/')}/{inner}" if name else inner)
@@ -64,7 +70,7 @@ class Artifact:
 
     def add_reference(self, uri: Any, name: Optional[str] = None, **_: Any) -> None:
         """Keep the address of a file, without its content."""
-        text = str(uri)
+        text = values.to_text(uri)
         self.references[clean_path(name or text.rstrip("/").rpartition("/")[2] or "reference")] = text
 
     def new_file(self, name: str, mode: str = "w", encoding: Optional[str] = None) -> Any:

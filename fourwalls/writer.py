@@ -15,7 +15,10 @@ from fourwalls.throttled_log import ThrottledLog
 
 QUEUE_LIMIT = 200_000  # log calls that wait for the disk, about 200 MB; further calls are dropped and counted
 ROWS_PER_FRAME = 2_000
+MESSAGE = 2  # items of a message in the queue; a row has four
 CLOSE_S = 5.0
+# Of one core, by collecting rows for up to SLOWEST_S, which is what a killed process loses then.
+COST_SHARE, SLOWEST_S = 0.0005, 0.2
 
 log = logging.getLogger("fourwalls")
 
@@ -23,17 +26,23 @@ QueueItem = Union[frames.LogRow, tuple[str, dict[str, Any]]]
 
 
 class RowWriter:
-    """Writes `queue` (rows and messages, in order) to the spool; the caller counts dropped rows in `num_dropped`."""
+    """Writes `queue` (rows and messages, in order) to the spool; the caller counts dropped rows in `num_dropped`.
+
+    Whoever appends to the queue sets `has_rows` after that, so that the thread sleeps while nothing is logged.
+    """
 
     def __init__(self, spool: FrameSpool, every_s: float, fsync_s: float) -> None:
         self.queue: deque[QueueItem] = deque()
         self.num_dropped = 0
+        self.has_rows = threading.Event()  # more is in the queue
         self.has_data = threading.Event()  # more is on disk
         self._spool, self._every_s, self._fsync_s = spool, every_s, fsync_s
+        self._is_closing = False
+        self._hurry = threading.Event()  # somebody waits for the disk
+        self._is_synced = True
         self.store_file: Optional[Callable[[str, Any], None]] = None  # of logged media
         self.media_bytes = 0  # of files that wait in the queue
         self._newest: dict[str, float] = {}
-        self._is_closing = threading.Event()
         self._good_names: set[str] = set()
         self._refused_names: set[str] = set()
         self._synced_at = time.monotonic()
@@ -41,15 +50,23 @@ class RowWriter:
         self._thread = threading.Thread(target=self._work, name="fourwalls-spool", daemon=True)
         self._thread.start()
 
+    def put(self, item: QueueItem) -> None:
+        self.queue.append(item)
+        if not self.has_rows.is_set():
+            self.has_rows.set()
+
     def flush(self, limit_s: float) -> bool:
         """Whether everything queued before is on disk now."""
         flushed = threading.Event()
-        self.queue.append(("", {"mark": flushed}))
+        self.put(("", {"mark": flushed}))
+        self._hurry.set()
         return flushed.wait(limit_s)
 
     def close(self) -> bool:
         """Write everything to disk; return False if the disk does not respond."""
-        self._is_closing.set()
+        self._is_closing = True
+        self._hurry.set()
+        self.has_rows.set()
         self._thread.join(CLOSE_S)
         return not self._thread.is_alive()
 
@@ -76,23 +93,33 @@ class RowWriter:
             )
 
     def _work(self) -> None:
+        """Collect rows for the longer, the more the newest writes have cost."""
+        pause_s = self._every_s
         while True:
-            is_last = self._is_closing.is_set()
+            self.has_rows.wait(None if self._is_synced else self._fsync_s)
+            self._hurry.wait(pause_s)
+            self.has_rows.clear()
+            self._hurry.clear()
+            is_last, began_s = self._is_closing, time.thread_time()
             try:
                 self._drain(is_last)
             except Exception as error:  # noqa: BLE001 - training continues if logging fails
+                self.has_rows.set()
                 self._log.warn(
                     "disk", "Logged rows wait in memory; %s cannot be written: %r", self._spool.folder, error
                 )
             if is_last:
                 return
-            self._is_closing.wait(self._every_s)
+            cost_s = time.thread_time() - began_s
+            pause_s = max(self._every_s, min(cost_s / COST_SHARE, SLOWEST_S))
 
     def _drain(self, is_last: bool) -> None:
         """Write the queue to disk; items leave it only after that."""
         while self.queue:
-            items = [self.queue[index] for index in range(min(len(self.queue), ROWS_PER_FRAME))]
-            num_rows = next((index for index, item in enumerate(items) if len(item) == 2), len(items))
+            # Other threads append meanwhile, so the length is asked for once.
+            items = list(map(self.queue.__getitem__, range(min(len(self.queue), ROWS_PER_FRAME))))
+            lengths = list(map(len, items))
+            num_rows = lengths.index(MESSAGE) if MESSAGE in lengths else len(items)
             if num_rows:
                 self._append_rows(items[:num_rows])  # type: ignore[arg-type]
             else:
@@ -100,9 +127,10 @@ class RowWriter:
             for _ in range(num_rows or 1):
                 self.queue.popleft()
             self.has_data.set()
-        if is_last or time.monotonic() - self._synced_at >= self._fsync_s:
+            self._is_synced = False
+        if is_last or (not self._is_synced and time.monotonic() - self._synced_at >= self._fsync_s):
             self._spool.sync()
-            self._synced_at = time.monotonic()
+            self._synced_at, self._is_synced = time.monotonic(), True
 
     def _append_message(self, kind: str, values: dict[str, Any]) -> None:
         if not kind:
@@ -129,7 +157,8 @@ class RowWriter:
         """Append rows, without those that cannot be decoded again, which would block everything behind them."""
         try:
             content = frames.encode_rows(rows)
-            is_good = all(map(self._is_good, frames.decode_rows(content) or ()))
+            # What can be decoded again depends on the names and types, which rows of known names share.
+            is_good = self._are_known(rows) or all(map(self._is_good, frames.decode_rows(content) or ()))
         except Exception:  # noqa: BLE001 - one bad row must not lose the others
             is_good = False
         for row in rows:
@@ -138,6 +167,17 @@ class RowWriter:
         if not is_good:
             content = frames.encode_rows([clean for row in rows if (clean := self._clean_row(row))])
         self._spool.append(content)
+
+    def _are_known(self, rows: list[frames.LogRow]) -> bool:
+        names = self._good_names
+        for step, _, metrics, _ in rows:
+            if not metrics.keys() <= names:
+                return False
+            if step is not None and (
+                step.__class__ is not int or not limits.FIRST_STEP <= step <= limits.LAST_STEP
+            ):
+                return False
+        return True
 
     def _is_good(self, row: frames.LogRow) -> bool:
         step, _, metrics, _ = row

@@ -29,6 +29,8 @@ class ErrorsOut(Schema):
     median_error_calibrated: float | None  # of plans corrected by earlier runs
     n_calibrated: int
     median_error_uncalibrated: float  # of all plans, without corrections
+    n_unseen: int  # of configurations that no earlier run on the same device had
+    median_error_unseen: float | None
 
 
 class AccuracyOut(Schema):

@@ -72,6 +72,7 @@ class TagsIn(RequestBody):
 class RunChange(RequestBody):
     name: Annotated[str, Field(min_length=1, max_length=KEY_CHARS)] | None = None
     note: Annotated[str, Field(max_length=NOTE_CHARS)] | None = None
+    archived: bool | None = None
 
 
 class FinishIn(RequestBody):
@@ -165,11 +166,15 @@ def change_tags(request: HttpRequest, run_id: str, body: TagsIn) -> dict[str, An
 
 @router.patch("/runs/{run_id}", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
 def describe(request: HttpRequest, run_id: str, body: RunChange) -> dict[str, Any]:
-    """Change the name or note of a run."""
+    """Change the name or note of a run, hide it from lists, or show it again."""
     scope = get_scope(request)
     run = scope.get_writable(Run, run_id)
     fields = {key: value for key, value in body.dict(exclude_unset=True).items() if value is not None}
+    is_archived = fields.pop("archived", None)
     run_annotations.change(run, actor=scope.name, **fields)
+    if is_archived is not None:
+        act = run_annotations.archive if is_archived else run_annotations.restore
+        act(Run.objects.filter(id=run.id), actor=scope.name)
     return _serialize(run)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from dashboard.charts.panels import SECTIONS, Panel, get_metric
-from engine.telemetry.metrics import BY_NAME
+from engine.telemetry.metrics import BY_NAME, HOST_METRICS
 from jobs.series.metric_roles import get_role
 
 Section = tuple[str, list[Panel]]
@@ -69,6 +69,9 @@ def limit_panels(found: list[Section]) -> tuple[list[Section], int]:
 
 
 def get_section(name: str) -> str:
+    known = HOST_METRICS.get(name)
+    if known is not None and known.section is not None:
+        return known.section
     if "/" in name:
         return name.split("/")[0] or OTHER
     words = set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
@@ -100,4 +103,4 @@ def get_role_order(name: str) -> int:
 
 
 def _title(name: str) -> str:
-    return name.partition("/")[2] or name
+    return HOST_METRICS[name].label if name in HOST_METRICS else name.partition("/")[2] or name

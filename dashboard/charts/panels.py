@@ -6,7 +6,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.telemetry.metrics import BY_NAME, METRICS, STEP_PHASES, Metric, Scope, Section
+from engine.telemetry.metrics import BY_NAME, HOST_METRICS, METRICS, STEP_PHASES, Metric, Scope, Section
 from jobs.series.metric_units import get_unit
 
 MissingMetrics = dict[str, dict[str, list[str]]]  # source -> metric -> status and reason
@@ -53,7 +53,7 @@ class Panel:
 
 def get_metric(name: str) -> Metric:
     """Return the row of a metric; for a user's own metric one with the unit of its name and without meaning."""
-    return BY_NAME.get(name) or Metric(name, get_unit(name), "run", name, "")
+    return BY_NAME.get(name) or HOST_METRICS.get(name) or Metric(name, get_unit(name), "run", name, "")
 
 
 PAYLOADS = (

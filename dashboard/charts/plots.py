@@ -47,6 +47,7 @@ class Frame:
 
 
 WIDE = Frame(640, 340, 94, 622, 14, 300, num_ticks=5)
+NARROW = Frame(366, 300, 88, 360, 12, 258, num_ticks=2)  # of a phone
 SMALL = Frame(320, 200, 52, 308, 12, 170, num_ticks=3)  # one of many, without titles
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard.charts import plots
-from dashboard.charts.plots import Dot, Plot, PlotLine
+from dashboard.charts.plots import Dot, Frame, Plot, PlotLine
 from dashboard.html.format import as_count, as_share, as_small_time
 from engine.planner.roofline import Ceilings
 from jobs.verdicts.rooflines import RooflinePoint, RunRoofline
@@ -73,7 +73,7 @@ def build_ceilings(found: Sequence[RunRoofline]) -> list[Ceiling]:
     return list(listed.values())
 
 
-def build_drawing(rows: Sequence[RooflineRow]) -> Plot | None:
+def build_drawing(rows: Sequence[RooflineRow], frame: Frame = plots.WIDE) -> Plot | None:
     """None without a point."""
     if not rows:
         return None
@@ -83,8 +83,8 @@ def build_drawing(rows: Sequence[RooflineRow]) -> Plot | None:
     left, right = min(intensities) / MARGIN, max(intensities) * MARGIN
     rates = [row.point.flops_per_s for row in rows]
     tops = [rate for ceilings, _ in devices for rate in _drawn(ceilings).values()]
-    x = plots.axis([left, right], write_intensity, is_x=True)
-    y = plots.axis([min(rates) / MARGIN, max([*rates, *tops]) * MARGIN], write_rate, is_x=False)
+    x = plots.axis([left, right], write_intensity, is_x=True, frame=frame)
+    y = plots.axis([min(rates) / MARGIN, max([*rates, *tops]) * MARGIN], write_rate, is_x=False, frame=frame)
     dots = [
         Dot(x.at(row.point.intensity), y.at(row.point.flops_per_s), _label(row), row.tone, f"#{row.anchor}")
         for row in rows
@@ -94,7 +94,8 @@ def build_drawing(rows: Sequence[RooflineRow]) -> Plot | None:
         for ceilings, _ in devices
         for name, rate in _drawn(ceilings).items()
     ]
-    return Plot(x, y, dots, lines, x_title="FLOPs per byte moved", y_title="FLOP/s of one device")
+    titles = {"x_title": "FLOPs per byte moved", "y_title": "FLOP/s of one device"}
+    return Plot(x, y, dots, lines, **titles, frame=frame)
 
 
 def write_rate(value: float) -> str:

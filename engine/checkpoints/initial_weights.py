@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from engine.checkpoints.adapters import AdapterSet, adapters_of_checkpoint, parse_parameter
-from engine.checkpoints.folder import MANIFEST, TOKENIZER, ResumeError
+from engine.checkpoints.folder import MANIFEST, ResumeError
 from engine.checkpoints.huggingface import peft
 from engine.checkpoints.huggingface.architectures import ArchitectureError, find_family
 from engine.checkpoints.huggingface.read import HuggingFaceFolder
 from engine.checkpoints.sharded_checkpoint import WEIGHT
 from engine.checkpoints.soundness import OpenCheckpoint, open_checkpoint
+from engine.data.pretrained import PretrainedTokenizer
+from engine.data.tokenizer_files import find_files
 from engine.model_math import counts
 from engine.spec.model import SCALING_FIELDS, Model
 from engine.spec.problems import Problem, SpecError
@@ -57,8 +59,11 @@ class WeightsOrigin:
         return before != now or (now and self.model.classes != spec.model.classes)
 
     def _free_fields(self, spec: Spec) -> set[str]:
-        """Fields of the model that may differ: those of a head that is new, and a scaling that extends the context."""
+        """Return the fields of the model that may differ: those of a head that is new, what follows from others, and a
+        scaling that extends the context."""
         free = set(HEAD_FIELDS) if self.has_other_head(spec) else set()
+        if self.model.head_dim is spec.model.head_dim is None:
+            free.add("head_dim")  # follows from width and heads
         if self.model.rope_scaling == "none":
             free |= {"rope_scaling"}.union(*SCALING_FIELDS.values())
         return free
@@ -69,8 +74,10 @@ class WeightsOrigin:
         for name, value in saved.items():
             if name not in free:
                 yield f"model.{name}", value, wanted[name]
-        yield "data.tokenizer", self.tokenizer, spec.data.tokenizer
-        if spec.data.tokenizer == "bpe" == self.tokenizer:
+        # A tokenizer in GPT-2's order can also be used as it was published, with its own special tokens.
+        if (self.tokenizer, spec.data.tokenizer) != ("bpe", "pretrained"):
+            yield "data.tokenizer", self.tokenizer, spec.data.tokenizer
+        if "bytes" not in (spec.data.tokenizer, self.tokenizer):
             yield "data.vocab_size", self.vocab_size, spec.data.vocab_size
 
 
@@ -124,9 +131,10 @@ def open_initial_weights(path: Path, title: str) -> InitialWeights:
             return _open_peft(path, title)
         folder = HuggingFaceFolder(path)
         fields: Mapping[str, Any] = folder.fields
-        origin = WeightsOrigin(title, Model(**fields), folder.vocab_size, folder.tokenizer)
-        if folder.tokenizer == "bpe":
-            _check_alphabet(path / TOKENIZER)
+        tokenizer = (
+            "pretrained" if folder.tokenizer == "bpe" and not _has_byte_order(path) else folder.tokenizer
+        )
+        origin = WeightsOrigin(title, Model(**fields), folder.vocab_size, tokenizer)
     except (ArchitectureError, ResumeError, OSError, ValueError) as error:
         message = f"A run cannot start from {title}: {error}".rstrip(".") + "."
         raise SpecError([Problem("start_from", message)]) from None
@@ -178,18 +186,18 @@ def _open_peft(path: Path, title: str) -> InitialWeights:
     return InitialWeights(origin, adapters.merge_into(base.whole), path, base, adapters)
 
 
-def _check_alphabet(path: Path) -> None:
-    """Raise ArchitectureError unless the tokenizer is a byte-level BPE in GPT-2's order.
-
-    Prepared data uses no other kind, since the special tokens are ids of unused bytes in this order.
-    """
+def _has_byte_order(path: Path) -> bool:
+    """Whether the tokenizer of a folder is a byte-level BPE in GPT-2's order, whose unused bytes serve as special
+    tokens; any other is used as published. Raises ArchitectureError if it cannot be read."""
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        files = find_files(path)
+        if not files.is_sentencepiece:
+            tokenizer = Tokenizer.from_file(str(files.vocabulary))
+            if tokenizer.token_to_id("\u0100") == 188 and tokenizer.token_to_id("\u00ff") == 187:
+                return True
+        PretrainedTokenizer(files)
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
-        raise ArchitectureError(f"its {path.name} cannot be read: {error}") from None
-    if tokenizer.token_to_id("\u0100") != 188 or tokenizer.token_to_id("\u00ff") != 187:
-        raise ArchitectureError(
-            "its tokenizer is not a byte-level BPE in GPT-2's order, the only supported kind"
-        )
+        raise ArchitectureError(f"its tokenizer cannot be used: {error}") from None
+    return False

@@ -7,10 +7,14 @@ from functools import lru_cache
 
 from engine.model_math import counts as arithmetic
 from engine.model_math.counts import LayerKind
+<<<<<<< HEAD
 from engine.planner import constants, frozen
 from engine.planner.shapes import SUBLAYERS as SUBLAYERS
 from engine.planner.shapes import StageShape as StageShape
 from engine.planner.shapes import stage_shapes as stage_shapes
+=======
+from engine.planner import block_fields, constants, frozen
+>>>>>>> integ7
 from engine.planner.traits import OWN, EngineTraits
 from engine.spec.parts import Model, Parallel, Recompute
 from engine.spec.spec import Spec
@@ -19,8 +23,6 @@ TABLE_DTYPE = {"fp32": "fp32", "tf32": "fp32", "bf16": "bf16", "fp16": "bf16"}
 # For each logit its log-probability, the gradient of that, and its own gradient. All are fp32, as the loss is; two of
 # the three exist in the forward pass. Every tensor rank computes all logits (engine.rank.model.heads).
 LOGITS_BYTES = 12
-# Scores kept by torch's unfused attention: probabilities in fp32, and in the number format.
-MATH_SCORES_BYTES = {"fp32": 4, "bf16": 6}
 # Eager torch operations of one adapter, forward and backward.
 ADAPTER_OPERATIONS = (4, 9)
 # Generations without a FlashAttention kernel in torch.
@@ -74,7 +76,7 @@ def activation_memory(spec: Spec, dtype: str, shape: StageShape, device: DeviceT
     passing = alive if shape.blocks and spec.parallel.activation_checkpointing == "full" else 0.0
     return ActivationMemory(
         tokens * micro, tokens * passing, tokens * working, tokens * _pipe_bytes(spec, shape, stream),
-        tokens * _logits_bytes(spec, shape, device.trainer), (forward, backward),
+        tokens * _logits_bytes(spec, dtype, shape, device.trainer), (forward, backward),
     )  # fmt: skip
 
 
@@ -176,18 +178,8 @@ def bytes_per_token(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits)
         + row.get("keys", 0) * model.kv_width / tensor + row.get("ffn", 0) * model.ffn_width / tensor
         + row.get("heads", 0) * model.heads / tensor + row.get("token", 0)
         + _score_bytes(spec, dtype, sublayer, row.get("scores", 0), device)
-        + _norm_bytes(spec, dtype, sublayer, whole)
+        + block_fields.extra_bytes(spec, _value_bytes(dtype), sublayer, device.on_cuda, whole)
     )  # fmt: skip
-
-
-def _norm_bytes(spec: Spec, dtype: str, sublayer: str, whole: int) -> float:
-    """Bytes per token of norms that the traced blocks do not have: each keeps its input and two numbers a row."""
-    model, tensor, value = spec.model, spec.parallel.tensor, _value_bytes(dtype)
-    found = value * model.width / whole + 8 if model.norm_position == "sandwich" else 0.0
-    if sublayer in ("feed_forward", "cross_attention") or model.qk_norm == "none":
-        return found
-    rows = 1 if model.qk_norm == "full" else (model.heads + model.num_kv_heads) / tensor
-    return found + value * (model.query_width + model.kv_width) / tensor + 8 * rows
 
 
 def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: DeviceTraits) -> float:
@@ -196,25 +188,17 @@ def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: Dev
     heads, context = spec.model.heads / spec.parallel.tensor, spec.model.context
     if sublayer == "feed_forward":
         return 0.0
-    if sublayer != "cross_attention" and (kept := _kept_scores(spec, dtype)) is not None:
+    if (
+        sublayer != "cross_attention"
+        and (kept := block_fields.score_bytes(spec, _value_bytes(dtype))) is not None
+    ):
         return kept * heads * context
     if not device.on_cuda:
         return traced * heads * context
     if keeps_scores(spec, dtype, sublayer, device):
         dropped = 5 if spec.model.dropout else 0  # mask, and probabilities after it
-        return (MATH_SCORES_BYTES[TABLE_DTYPE[dtype]] + dropped) * heads * context
+        return (block_fields.MATH_SCORES_BYTES[_value_bytes(dtype)] + dropped) * heads * context
     return 4 * heads if traced else 0.0
-
-
-def _kept_scores(spec: Spec, dtype: str) -> float | None:
-    """Bytes for each score that self-attention keeps because of a field of the model; None: it keeps no scores.
-
-    A soft-cap: the results of tanh and softmax (traced: 8 bytes in both formats). Relative positions: the bias.
-    """
-    model, value = spec.model, _value_bytes(dtype)
-    if model.attention_softcap:
-        return 8 + (value + 1 if model.dropout else 0)
-    return value if model.positions == "relative" else None
 
 
 def keeps_scores(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits) -> bool:
@@ -245,20 +229,21 @@ def _end_bytes(spec: Spec, kind: LayerKind, stream: int, device: DeviceTraits) -
     return {"embed": embed, "head": head, "class_head": stream}.get(kind, stream + 8)
 
 
-def _logits_bytes(spec: Spec, shape: StageShape, trainer: EngineTraits) -> float:
+def _logits_bytes(spec: Spec, dtype: str, shape: StageShape, trainer: EngineTraits) -> float:
     """Bytes per token of the micro-batch."""
     if "head" not in shape.ends:
         return 0.0
     logits = spec.vocab_size / (spec.parallel.tensor if trainer.splits_head else 1)
     if trainer.logit_bytes is not None:
         return trainer.logit_bytes * logits
+    each = LOGITS_BYTES + (_value_bytes(dtype) if spec.model.logit_softcap else 0)  # the result of tanh
     if trainer.loss_chunk_tokens is not None:
         tokens = spec.batch.micro_batch_size * spec.model.context
-        return LOGITS_BYTES * logits * min(1.0, trainer.loss_chunk_tokens / tokens)
+        return each * logits * min(1.0, trainer.loss_chunk_tokens / tokens)
     if spec.parallel.stages == 1:
-        return LOGITS_BYTES * logits
+        return each * logits
     # DeepSpeed's pipeline also keeps the output of each micro-batch until its buffer is reused.
-    return (LOGITS_BYTES + 4 * min(2, spec.accumulation)) * logits
+    return (each + 4 * min(2, spec.accumulation)) * logits
 
 
 def _pipe_bytes(spec: Spec, shape: StageShape, stream: int) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.spec import grid
 from engine.spec.adapters import adapter_problems
+from engine.spec.data_rules import data_problems
 from engine.spec.model_rules import model_problems
 from engine.spec.spec import Problem, Spec, SpecError, flatten
 from engine.spec.training_rules import guard_problems, offload_problems, optimiser_problems
@@ -36,6 +37,7 @@ def _training(spec: Spec) -> Iterator[Problem]:
         model_problems,
         _layout,
         _budget,
+        data_problems,
         optimiser_problems,
         guard_problems,
         offload_problems,
@@ -63,7 +65,7 @@ def _fabric(spec: Spec) -> Iterator[Problem]:
 OBJECTIVES: dict[str, tuple[str, ...]] = {
     "encoder-decoder": ("pairs",),
     "encoder": ("masked", "classes"),
-    "decoder": ("next_token", "pairs"),
+    "decoder": ("next_token", "pairs", "chat"),
 }
 
 

@@ -48,7 +48,7 @@ def _scaling(model: Model) -> Iterator[Problem]:
             "model.rope_high_factor",
             f"The high-frequency factor {model.rope_high_factor:g} must be greater than the low-frequency factor "
             f"{model.rope_low_factor:g}.",
-            {"model.rope_high_factor": min(1024.0, 4 * model.rope_low_factor)},
+            {"model.rope_low_factor": 1.0, "model.rope_high_factor": 4.0},
         )
     if model.rope_scaling != "yarn":
         return

@@ -15,7 +15,8 @@ from engine.spec.part import SpecPart as SpecPart
 DEFAULT_TIME_LIMIT_S = 3600  # without a limit in the spec or its pool
 
 
-Objective = Literal["next_token", "masked", "classes", "pairs"]
+Objective = Literal["next_token", "masked", "classes", "pairs", "chat"]
+TokenizerKind = Literal["bytes", "bpe", "pretrained"]
 
 
 class Data(SpecPart):
@@ -26,14 +27,26 @@ class Data(SpecPart):
     objective: Objective = Field(
         "next_token",
         title="Objective",
-        description="Prediction target: next token, masked tokens, a class, or a target text",
+        description="Prediction target: next token, masked tokens, a class, a target text, or answers in chats",
     )
-    tokenizer: Literal["bytes", "bpe"] = Field(
-        "bpe", title="Tokenizer", description="Bytes, or a BPE trained on the corpus"
+    tokenizer: TokenizerKind = Field(
+        "bpe", title="Tokenizer", description="Bytes, a BPE trained on the corpus, or a published one"
     )
+    tokenizer_path: str = Field(
+        "", max_length=300, title="Tokenizer files",
+        description="Published tokenizer: a folder or file in the data folder; empty: that of the initial weights",
+    )  # fmt: skip
     vocab_size: int = Field(
-        2048, ge=256, le=524_288, title="Vocabulary", description="BPE only; bytes always have 256"
+        2048,
+        ge=256,
+        le=524_288,
+        title="Vocabulary",
+        description="Rows of the embedding; bytes always have 256",
     )
+    packing: bool = Field(
+        False, title="Packing",
+        description="Several texts in a sequence; none attends to another, and positions restart at each",
+    )  # fmt: skip
     validation_share: Real = Field(
         0.05, gt=0, le=0.5, title="Validation share", description="Share of the text held out"
     )

@@ -20,7 +20,7 @@ class ClockPart:
 
 
 # In the order in which they are shown. Rank 0 measures all but five: `launch` and `ending` are what the attempt held
-# its devices before and after the rank, `lost_steps` is the part of the steps that a later attempt made again,
+# its devices before and after the rank, `lost_steps` is the part of the steps that a later attempt repeated,
 # `unmarked` is the time of a script that Fourwalls did not launch, and `unexplained` is what is in no other part.
 # Together they are the wall clock.
 CLOCK_PARTS: tuple[ClockPart, ...] = (
@@ -30,7 +30,7 @@ CLOCK_PARTS: tuple[ClockPart, ...] = (
     ClockPart("build", "Build", "start", "Process group, model, optimiser and the state to resume from", "series-3"),
     ClockPart("first_step", "First step", "start", "Kernels are chosen and allocators fill in it", "series-6"),
     ClockPart("step", "Steps", "steps", "Steps whose result is kept, without the first of an attempt", "series-1"),
-    ClockPart("lost_steps", "Lost steps", "steps", "Steps that no checkpoint kept: made again, or given up", "bad"),
+    ClockPart("lost_steps", "Lost steps", "steps", "Steps that no checkpoint kept: repeated, or given up", "bad"),
     ClockPart("validation", "Validation", "between", "Loss and scores on held-out data, between two steps", "series-2"),
     ClockPart("outputs", "Sample outputs", "between", "Outputs that the model generates at a validation", "series-5"),
     ClockPart("checkpoint", "Checkpoints", "between", "Waiting for the copy of the state or the last save", "series-8"),

@@ -133,6 +133,18 @@ METRICS: tuple[Metric, ...] = (
     *FABRIC_METRICS,
 )  # fmt: skip
 
+# Of a logged script's machine, as its client ships them under `host:NAME`. No attempt has them, so no table lists them.
+HOST_METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("cpu_pct", "pct", "run", "CPU busy", "All cores of the machine", "Compute"),
+        Metric(
+            "load_1min", "", "run", "Load, 1 min", "Processes that run or wait, mean of a minute", "Compute"
+        ),
+        Metric("disk_free_bytes", "bytes", "run", "Disk free", "Where the script was started", "Memory"),
+    )
+}
+
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 # They add up to step_s. A rank without a pipeline has no bubble_s, a rank on a CPU no host_gap_s.
 STEP_PHASES = (

@@ -69,7 +69,7 @@ class ClockFacts:
 
     seconds: Mapping[str, float]
     num_steps: int = 0  # in the training loops, without the first of each attempt
-    num_lost_steps: int = 0  # of these; made again, or given up
+    num_lost_steps: int = 0  # of these; repeated, or given up
     num_attempts: int = 1
     queued_s: float = 0.0  # before and between the attempts
 

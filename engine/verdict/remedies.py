@@ -85,8 +85,8 @@ COOL = Remedy(
 )
 TIE_EMBEDDINGS = Remedy(
     "tie_embeddings", "Tie head and token embedding",
-    "One table of the vocabulary instead of two: less to exchange, update, keep and save. The model changes, so compare "
-    "its loss.",
+    "One table of the vocabulary instead of two: less to exchange, update, keep and save. The model changes, so "
+    "compare its loss.",
     spec_edits.tie_embeddings,
 )  # fmt: skip
 SHARD_HEAD = Remedy(

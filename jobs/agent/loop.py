@@ -38,7 +38,6 @@ ERROR_PAUSE_S = 2.0
 HEARTBEAT_EVERY_S = 5.0
 RECONCILE_EVERY_S = 10.0
 UPLOAD_EVERY_S = 2.0
-REMOVE_EVERY_S = 20.0
 SHUTDOWN_MARGIN_S = 30.0  # after the grace of the ranks: final states, last points, logs
 MARGIN_SHARE = 0.1  # of the reassign time, reserved for slow machines
 
@@ -66,7 +65,6 @@ class Agent:
     _mirrored_at: float = 0.0
     _reconcile_at: float = 0.0
     _upload_at: float = 0.0
-    _remove_at: float = 0.0
     _lease_until: float = 0.0  # unix time until which the last heartbeat extends the supervisors' leases
     _leases: dict[int, float] = field(default_factory=dict)
     _ended: set[Path] = field(default_factory=set)
@@ -120,7 +118,6 @@ class Agent:
             for attempt_node in gang_nodes
         )
         self._upload()
-        self._remove_folders()
         return alive
 
     def _guarded_tick(self) -> float:
@@ -264,11 +261,6 @@ class Agent:
             logs.upload(self.node, self.node_dir)
             traces.write_requests(self._live)
             traces.upload(self.node, self.node_dir)
-
-    def _remove_folders(self) -> None:
-        """Remove folders of attempts that people deleted for good."""
-        if time.monotonic() >= self._remove_at:
-            self._remove_at = time.monotonic() + REMOVE_EVERY_S
             removal.remove_wanted(self.node, self.node_dir)
 
     def _stop_attempts(self) -> None:

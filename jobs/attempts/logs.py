@@ -171,7 +171,7 @@ def upload(node: Node, node_dir: Path | None = None) -> int:
 
 def _missing_reason(node_dir: Path) -> str:
     if not (node_dir / folders.ATTEMPTS).is_dir():
-        return f"The folder {node_dir / folders.ATTEMPTS} of the node is away now."[:200]
+        return f"The folder {node_dir / folders.ATTEMPTS} of the node cannot be reached now."[:200]
     return "The attempt's folder is not on the node's disk any more."
 
 

@@ -1,4 +1,4 @@
-"""Removal of the folders of deleted attempts from a node's disk and from the shared checkpoints."""
+"""Removal of deleted attempts' folders from a node's disk."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Attempts of an imported run: points made again, and the later ones.
+"""Attempts of an imported run: repeated points, and the later ones.
 
-The rule is that of our own client, for every tracker: a step made again supersedes. It is applied to each metric for
+The rule is that of our own client, for every tracker: a repeated step supersedes. It is applied to each metric for
 itself, because a metric that was not repeated must not lose its points.
 
 1. The points of a writer form passes: a new one begins where a step lies below the one before it.
@@ -99,7 +99,7 @@ def _replay(
     metric: str, writers: Sequence[ForeignWriter], is_earlier: Flags, known: list[Restart]
 ) -> _MetricHistory:
     """Go through the points of a metric in the order of writing. `known`: restarts of all metrics; between two points
-    of one step, the restart of another metric shows that the step was made again."""
+    of one step, the restart of another metric shows that the step was repeated."""
     lengths = [len(writer.series.get(metric, ())) for writer in writers]
     columns = concatenate(
         [writer.series[metric].columns() for writer in writers if writer.series.get(metric)]
@@ -142,7 +142,7 @@ def _replay_writer(
 
 
 def _repeats(steps: Ints) -> bool:
-    """Whether a step was made again after the writer had gone on to another."""
+    """Whether a step was repeated after the writer had gone on to another."""
     changed = steps[np.concatenate([[True], steps[1:] != steps[:-1]])]
     return len(np.unique(changed)) < len(changed)
 

@@ -112,7 +112,9 @@ def _project(team: Team, name: str) -> Project | None:
 
 def _find_run(foreign: ForeignRun, team: Team, claimed: set[str]) -> tuple[str, Run | None]:
     """The key under which the run is to be stored, and the run that an earlier import stored."""
-    all_tags = RunTag.objects.filter(run__team=team, key=KEY_TAG)
+    all_tags = RunTag.objects.filter(
+        run__team=team, run__deletion=None, key=KEY_TAG
+    )  # the bin takes no points
     tags = all_tags.exclude(run__in=claimed).select_related("run")
     base = clean_text(foreign.key)[:TAG_CHARS]
     taken = set(

@@ -41,7 +41,7 @@ SETTINGS: tuple[Setting, ...] = (
             duration_parser(10, MAX_TIME_LIMIT_S), format_duration, empty_label="1 h"),
     Setting("max_time_limit_s", "Longest time limit", "Per attempt; a spec that asks for more is refused",
             duration_parser(10, MAX_TIME_LIMIT_S), format_duration),
-    Setting("max_gang", "Largest gang", "Devices that one job may hold at once",
+    Setting("max_gang", "Largest job", "Devices that one job may hold at once",
             integer_parser(1, 65536), lambda value: format_number(value), "devices"),
     Setting("price_per_device_hour", "Price per device-hour", "Booked when an attempt ends",
             number_parser(0, 1e6), format_number, empty_label="no price"),

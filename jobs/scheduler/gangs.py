@@ -57,7 +57,7 @@ def break_up(attempt: Attempt, reason: str, actor: str, *, only_from: tuple[str,
             return False
         Event.objects.create(
             job_id=attempt.job_id, attempt_number=attempt.number, actor=actor, kind="note.warning",
-            text=f"The other nodes of the gang are stopped: {reason}",
+            text=f"The other nodes of the job are stopped: {reason}",
         )  # fmt: skip
     return True
 
@@ -163,7 +163,7 @@ def _combined_result(attempt: Attempt, attempt_nodes: list[AttemptNode]) -> tupl
     by_state = {state: [m for m in attempt_nodes if m.state == state] for state in AttemptNodeState.values}
     failed = by_state[AttemptNodeState.FAILED]
     if attempt.state == AttemptState.ASSIGNED:
-        why = f"The gang did not start: {attempt.broken_because or attempt_nodes[0].reason}"
+        why = f"The multi-node job did not start: {attempt.broken_because or attempt_nodes[0].reason}"
         if _count_prepare_failures(attempt) >= PREPARE_FAILURE_LIMIT:
             return AttemptState.FAILED, f"{why} ({PREPARE_FAILURE_LIMIT} times in a row)", Cause.GANG, ""
         return AttemptState.STOPPED, why, Cause.GANG, ""

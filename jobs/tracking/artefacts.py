@@ -144,7 +144,7 @@ def find_file(artefact: Artefact) -> Path:
     root = Path(settings.ARTEFACT_ROOT)
     if not root.is_dir():  # away as a whole: says nothing on this file
         raise ArtefactMissing(
-            f"The folder of artefacts, {root}, is away now, so '{artefact.path}' cannot be read."
+            f"The folder of artefacts, {root}, cannot be reached now, so '{artefact.path}' cannot be read."
         )
     since = artefact.missing_since or timezone.now()
     rows.filter(missing_since=None).update(missing_since=since)

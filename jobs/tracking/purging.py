@@ -1,4 +1,4 @@
-"""Deletion for good of what has been in the bin for long enough: rows, points and files."""
+"""Deletion for good of the rows, points and files in the bin."""
 
 from __future__ import annotations
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,6 +59,9 @@ class JudgedForecast:
     measured: float
     num_steps: int
     judged_at: datetime
+    is_unseen: bool = (
+        False  # no earlier run on the same device had its model, batch, layout and number format
+    )
 
     @property
     def error(self) -> float:
@@ -85,6 +89,8 @@ class ErrorSummary:
     calibrated: float | None  # median of the corrected plans; None: there are none
     num_calibrated: int
     raw_median: float  # of all plans without corrections
+    num_unseen: int = 0  # of configurations that no earlier run had
+    unseen_median: float | None = None  # of these
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def build_query(
 
 def get_judged(query: AccuracyQuery, can_see: Callable[[int], bool]) -> list[JudgedForecast]:
     """Return all figures above 0 that were predicted and measured, newest first. Runs of teams that the reader may not
-    see have no id or name. One query."""
+    see have no id or name. Two queries."""
     rows = Forecast.objects.filter(measured__gt=0, point__gt=0, planner_version__isnull=False)
     if query.field:
         rows = rows.filter(field=query.field)
@@ -124,9 +130,10 @@ def get_judged(query: AccuracyQuery, can_see: Callable[[int], bool]) -> list[Jud
         rows = rows.filter(field__in=HEADLINES)
     if query.device:
         rows = rows.filter(device=query.device)
-    found = []
+    found, unseen = [], find_unseen_runs()
     for run, name, *figures, team in rows.order_by("-judged_at", "-id").values_list(*COLUMNS):
-        found.append(JudgedForecast(*((run, name) if can_see(team) else ("", HIDDEN_NAME)), *figures))
+        shown = (run, name) if can_see(team) else ("", HIDDEN_NAME)
+        found.append(JudgedForecast(*shown, *figures, is_unseen=run in unseen))
     return found
 
 
@@ -150,6 +157,31 @@ def get_run_forecasts(run: Run) -> list[RunForecast]:
     return found
 
 
+def find_unseen_runs() -> set[str]:
+    """Judged runs of a configuration that no earlier judged run on the same kind of device had."""
+    rows = Forecast.objects.filter(field=HEADLINES[1]).order_by("judged_at", "id")
+    known: set[tuple[str, str]] = set()
+    found = set()
+    for run, device, spec in rows.values_list("run", "device", "run__spec"):
+        key = (device, _fingerprint(spec or {}))
+        if key not in known:
+            known.add(key)
+            found.add(run)
+    return found
+
+
+def _fingerprint(spec: Mapping[str, Any]) -> str:
+    """What a prediction of memory and time depends on."""
+    data, optimiser = spec.get("data") or {}, spec.get("optimiser") or {}
+    parts = {name: spec.get(name) for name in ("model", "batch", "parallel", "precision")}
+    parts |= {
+        "objective": data.get("objective"),
+        "tokenizer": data.get("tokenizer"),
+        "vocabulary": data.get("vocab_size"),
+    }
+    return json.dumps(parts | {"optimiser": optimiser.get("name")}, sort_keys=True)
+
+
 def count_judged_runs() -> int:
     return Forecast.objects.values("run").distinct().count()
 
@@ -168,6 +200,7 @@ def serialize_summary(summary: ErrorSummary) -> dict[str, Any]:
         **summary.keys, "n": summary.n, "median_error": summary.median, "p90_error": summary.p90,
         "bias": summary.bias, "within_span": summary.within, "median_error_calibrated": summary.calibrated,
         "n_calibrated": summary.num_calibrated, "median_error_uncalibrated": summary.raw_median,
+        "n_unseen": summary.num_unseen, "median_error_unseen": summary.unseen_median,
     }  # fmt: skip
 
 
@@ -179,6 +212,7 @@ def _sort_key(part: Any) -> str:
 def _summarise_group(keys: dict[str, Any], rows: list[JudgedForecast]) -> ErrorSummary:
     errors = [abs(row.error) for row in rows]
     corrected = [abs(row.error) for row in rows if row.learnt_from]
+    unseen = [abs(row.error) for row in rows if row.is_unseen]
     return ErrorSummary(
         keys=keys,
         n=len(rows),
@@ -189,6 +223,8 @@ def _summarise_group(keys: dict[str, Any], rows: list[JudgedForecast]) -> ErrorS
         calibrated=statistics.median(corrected) if corrected else None,
         num_calibrated=len(corrected),
         raw_median=statistics.median(abs(row.raw_error) for row in rows),
+        num_unseen=len(unseen),
+        unseen_median=statistics.median(unseen) if unseen else None,
     )
 
 

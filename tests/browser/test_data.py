@@ -62,12 +62,14 @@ def test_a_file_is_uploaded_reviewed_and_used_for_training(
     address = page.url
     train(page, corpus)
     expect(page.locator("#run-head")).to_contain_text("succeeded", timeout=120_000)
-    page.reload()
+    parent = page.url
+    page.goto(f"{parent}charts/")
     outputs = page.locator("#outputs")
     expect(outputs.get_by_role("article")).to_have_count(4)
     expect(outputs).to_contain_text("Since step")
     for name in ("bleu", "rouge_1_share", "loss_gap"):
         expect(page.locator(f"[data-metrics~='{name}']")).to_be_visible()
+    page.goto(f"{parent}files/")
     fine_tune(page)
 
     narrow = page_like(viewport={"width": 360, "height": 800}, color_scheme="dark")
@@ -89,11 +91,13 @@ def fine_tune(page: Page) -> None:
     page.locator("#spec-form [name='name']").fill("begun")
     expect(page.locator("#yaml")).to_have_value(re.compile("name: begun"))
     page.locator("#go").click()
-    page.wait_for_url(lambda address: "/runs/" in address and address != parent)
+    page.wait_for_url(lambda address: "/runs/" in address and address not in parent)
+    page.goto(f"{page.url}files/")
     lineage = page.locator(".lineage")
     expect(lineage).to_contain_text("its weights at step 20")
     lineage.get_by_role("link").first.click()
-    page.wait_for_url(parent)
+    page.wait_for_url(parent.removesuffix("files/"))
+    page.goto(parent)
     expect(lineage.locator(".kin-children")).to_contain_text("from step 20")
 
 

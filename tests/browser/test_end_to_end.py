@@ -79,6 +79,8 @@ def test_a_running_job_is_cancelled_from_the_list(page: Page):
 
 def test_a_step_timeline_is_shown_and_the_next_steps_are_traced(page: Page, tmp_path: Path):
     submit(page, "traced", "100000")
+    address = page.url
+    page.goto(f"{address}performance/")
     closely = page.locator("#timeline")
     expect(closely.locator(".timeline-strip").first).to_be_visible(timeout=90_000)
     assert closely.locator("rect.mark-backward").count() >= 2
@@ -90,6 +92,7 @@ def test_a_step_timeline_is_shown_and_the_next_steps_are_traced(page: Page, tmp_
         link.click()
     download.value.save_as(tmp_path / "trace.json.gz")
     assert b'"traceEvents"' in gzip.decompress((tmp_path / "trace.json.gz").read_bytes())
+    page.goto(f"{address}charts/")
     stack = page.locator("[data-metrics~='forward_s']")
     stack.get_by_role("button", name="Shares of the total").click()
     expect(stack.locator(".legend")).to_contain_text("%")

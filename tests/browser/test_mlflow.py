@@ -20,7 +20,7 @@ def test_a_run_logged_by_mlflow_is_live_until_its_end(
     mlflow.set_tracking_uri(running.url)
     mlflow.set_experiment("browser")
     with mlflow.start_run(run_name="by mlflow") as run:
-        page.goto(f"/runs/{run.info.run_id}/")
+        page.goto(f"/runs/{run.info.run_id}/charts/")
         expect(page.locator("#charts")).to_contain_text("No metric yet")
         expect(page.locator("[data-link-state]")).to_have_attribute("data-state", "live")
         mlflow.log_metric("train/loss", 4.25, step=1)
@@ -34,7 +34,8 @@ def test_a_run_logged_by_mlflow_is_live_until_its_end(
         expect(odd).to_have_attribute("data-state", "drawn", timeout=15_000)
         mlflow.log_text("hello", "notes.txt")
     expect(page.locator("#run-head")).to_contain_text("succeeded", timeout=10_000)
-    expect(page.locator("#run-history")).to_contain_text("notes.txt")
+    page.goto(f"/runs/{run.info.run_id}/files/")
+    expect(page.locator("#run-files")).to_contain_text("notes.txt")
     page.goto(f"/#/experiments/1/runs/{run.info.run_id}")
     page.wait_for_url(f"**/runs/{run.info.run_id}/")
     page.goto("/runs/")

@@ -102,13 +102,13 @@ def test_a_missing_page_has_a_way_out(person: BrowserContext):
     page = person.new_page()  # the console names the 404 itself, and should
     answer = page.goto("/runs/nothere/")
     assert answer and answer.status == 404
-    page.get_by_role("link", name="Back to the jobs").click()
-    page.wait_for_url("**/jobs/")
+    page.get_by_role("link", name="Back to the overview").click()
+    page.wait_for_url(lambda address: address.endswith("/"))
     page.close()
 
 
 def test_absent_metrics_of_a_run_are_shown_in_their_charts(page: Page, trained: str):
-    page.goto(trained)
+    page.goto(f"{trained}charts/")
     chart(page, "tokens_per_s")
     absent = page.locator(".panel[data-state='absent']").first
     expect(absent).to_contain_text("not measured")
@@ -118,7 +118,7 @@ def test_absent_metrics_of_a_run_are_shown_in_their_charts(page: Page, trained: 
 
 
 def test_dragging_zooms_to_raw_points_and_the_address_restores_it(page: Page, long: str):
-    page.goto(long)
+    page.goto(f"{long}charts/")
     loss = chart(page, "loss")
     expect(loss.locator("[data-note]")).to_contain_text("averaged by")
     drag(page, loss.locator(".u-over"), 0.45, 0.5)
@@ -136,7 +136,7 @@ def test_dragging_zooms_to_raw_points_and_the_address_restores_it(page: Page, lo
 
 
 def test_keys_move_the_cursor_and_zoom_around_it(page: Page, long: str):
-    page.goto(long)
+    page.goto(f"{long}charts/")
     loss = chart(page, "loss")
     loss.locator(".chart").focus()
     page.keyboard.press("Home")
@@ -149,7 +149,7 @@ def test_keys_move_the_cursor_and_zoom_around_it(page: Page, long: str):
 
 
 def test_every_switch_of_a_chart_works(page: Page, long: str):
-    page.goto(long)
+    page.goto(f"{long}charts/")
     loss = chart(page, "loss")
     loss.locator("[data-act=log]").click()
     for axis in ("relative", "time", "tokens", "step"):
@@ -195,7 +195,7 @@ def test_no_page_with_rows_scrolls_sideways(
 def test_ticks_of_an_axis_share_a_unit_and_differ(
     page: Page, long: str, unit: str, start: float, step: float, texts: list[str]
 ):
-    page.goto(long)
+    page.goto(f"{long}charts/")
     found = page.evaluate(
         """async ([address, unit, start, step]) => {
             const { tickLabels } = await import(address);
@@ -209,7 +209,7 @@ def test_ticks_of_an_axis_share_a_unit_and_differ(
 @pytest.mark.parametrize(("values", "is_cut"), [([5.0] * 100 + [1e9], True), ([], False)])
 def test_a_logarithmic_axis_never_reaches_zero(page: Page, long: str, values: list[float], is_cut: bool):
     """Its ticks down to 0 are without end: the page would freeze, with a floor of 0 as with no line at all."""
-    page.goto(long)
+    page.goto(f"{long}charts/")
     ends = page.evaluate(
         """async ([address, values, cut]) => {
             const { Plot } = await import(address);
@@ -232,7 +232,7 @@ def loaded_module(page: Page, name: str) -> str:
 
 def test_two_fingers_zoom_and_one_reads(page_like: Callable[..., Page], long: str):
     page = page_like(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page.goto(long)
+    page.goto(f"{long}charts/")
     loss = chart(page, "loss")
     over = loss.locator(".u-over")
     over.scroll_into_view_if_needed()
@@ -277,17 +277,6 @@ def test_a_question_mark_shows_the_keyboard_shortcuts(page: Page, trained: str):
     expect(page.locator("#keys")).to_be_hidden()
 
 
-def test_on_a_phone_a_strip_links_to_each_part_of_the_run(page_like: Callable[..., Page], trained: str):
-    page = page_like(viewport={"width": 390, "height": 844})
-    page.goto(trained)
-    for name, part in {"History": "#history", "Log": "#logs", "Spec": "#spec"}.items():
-        page.locator(".run-strip").get_by_role("link", name=name).click()
-        expect(page.locator(part)).to_be_in_viewport()
-        expect(page.locator(".run-strip")).to_be_in_viewport()
-        expect(page.locator("#run-now")).to_contain_text("trained")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
 LOG_WITHOUT_POWER = """
 from jobs.models import Membership, Run
 member = Membership.objects.select_related("team", "user").first()
@@ -306,7 +295,7 @@ series.append("{run}", 0, "test", 0, points)
 def test_an_absent_metric_becomes_a_chart_when_a_value_arrives(page: Page, fourwalls: tuple[Fourwalls, str]):
     printed = fourwalls[0].manage("shell", "-c", LOG_WITHOUT_POWER).stdout
     run = re.search(r"run:(\w+)", printed)[1]
-    page.goto(f"/runs/{run}/")
+    page.goto(f"/runs/{run}/charts/")
     power = page.locator("[data-metrics=power_w]")
     expect(power).to_have_attribute("data-state", "absent")
     expect(power).to_contain_text("denied: Only root may read it.")

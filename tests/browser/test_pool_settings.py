@@ -34,13 +34,13 @@ def test_a_quota_is_edited_in_its_row_and_the_history_is_refreshed(
 
 def test_a_problem_is_shown_at_its_field(page: Page, console_errors: list[str]):
     page.goto(SETTINGS)
-    page.get_by_label("Largest gang").fill("lots")
+    page.get_by_label("Largest job").fill("lots")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("'lots' is not a whole number.")
-    expect(page.get_by_label("Largest gang")).to_have_value("lots")
-    page.get_by_label("Largest gang").fill("64")
+    expect(page.get_by_label("Largest job")).to_have_value("lots")
+    page.get_by_label("Largest job").fill("64")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator("#pool-changes")).to_contain_text("Largest gang: no limit → 64 devices")
+    expect(page.locator("#pool-changes")).to_contain_text("Largest job: no limit → 64 devices")
     console_errors[:] = [
         message for message in console_errors if "422" not in message
     ]  # the browser reports the refusal

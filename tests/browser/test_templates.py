@@ -39,4 +39,5 @@ def test_changes_of_a_clone_are_listed_and_can_be_undone(page: Page):
     page.locator("#go").click()
     page.wait_for_url("**/runs/*/")
     expect(page.locator("#run-head")).to_contain_text("cloned from original")
+    page.goto(f"{page.url}spec/")
     expect(page.locator("#spec")).to_contain_text("1 field changed")

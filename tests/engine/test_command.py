@@ -181,7 +181,7 @@ def test_a_full_disk_does_not_end_the_training(machine: Machine) -> None:
         cwd=ROOT, env=machine.environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (found.returncode, json.loads(found.stdout)["state"]) == (0, "succeeded"), found.stderr
-    assert found.stderr.count("No space left on device. Training goes on;") == 1
+    assert found.stderr.count("No space left on device. Training continues;") == 1
     assert f"{disk}/run can be written again." in found.stderr
     assert found.stderr.count("Traceback") <= 1, (
         "a repeated failure of the sampler is counted and not printed"

@@ -103,7 +103,7 @@ class Containers:
         return self.get(f"/jobs/{job}")
 
     def series(self, run: str, *metrics: str) -> dict[str, Any]:
-        """Points by metric and source, each with its x, its values, and the steps that were made again."""
+        """Points by metric and source, each with its x, its values, and the steps that were repeated."""
         query = urllib.parse.urlencode({"metric": metrics, "points": 10_000}, doseq=True)
         found = self.get(f"/runs/{run}/series?{query}")["series"]
         return {

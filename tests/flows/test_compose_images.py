@@ -144,7 +144,7 @@ def recreate_database_and_broker(one: Containers) -> None:
     one.up("--force-recreate", "--no-deps", "database", "broker")
 
 
-# Interruption -> attempts of the job afterwards, and the most steps that are made again.
+# Interruption -> attempts of the job afterwards, and the most steps that are repeated.
 WAYS: dict[Callable[[Containers], None], tuple[int, int]] = {
     recreate: (2, 0),
     down_and_up: (2, 0),

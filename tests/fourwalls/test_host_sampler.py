@@ -31,6 +31,9 @@ class Written:
         self.queue: deque = deque()
         self.messages: list[tuple[str, dict]] = []
 
+    def put(self, row: tuple) -> None:
+        self.queue.append(row)
+
     def send(self, kind: str, values: dict) -> None:
         self.messages.append((kind, values))
 

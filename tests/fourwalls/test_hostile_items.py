@@ -93,7 +93,8 @@ def test_a_spool_of_an_older_client_with_bad_items_is_taken(script, server, spoo
     process = script("""
         from fourwalls import initialise as module
         module.description.describe_run = lambda run_id, given: {
-            "id": run_id, "name": given["name"], "project": given["project"], "origin": "fourwalls", "params": given["config"],
+            "id": run_id, "name": given["name"], "project": given["project"], "origin": "fourwalls",
+            "params": given["config"],
             "tags": {"": "x", "t" * 300: "x", "good": "1"}, "note": given["note"], "parent": "nothing"}
         run = fourwalls.init(name="old", config={"": 1, "p" * 251: 2, "lr": 0.1, "nul": "a\\0b"}, note="n")
         print(run.id)

@@ -134,7 +134,7 @@ def test_a_spool_works_on_a_file_system_without_locks(monkeypatch, tmp_path):
     def without(*_):
         raise OSError("no locks here")
 
-    monkeypatch.setattr("fourwalls.spool.fcntl.flock", without)
+    monkeypatch.setattr("fourwalls.file_locks.fcntl.flock", without)
     spool = FrameSpool(tmp_path / "run" / "w")
     spool.append(b"frame")
     assert not spool.is_locked

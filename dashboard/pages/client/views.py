@@ -8,10 +8,11 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard.access import get_scope
+from dashboard.access import get_scope, get_source
 from dashboard.server import client_package, replies
 from dashboard.server.requests import UserRequest
-from jobs.people import accounts
+from jobs.models.people import TokenScope
+from jobs.people import api_tokens
 
 TOKEN_NAME = "script"
 
@@ -41,5 +42,8 @@ def wheel(request: HttpRequest, name: str) -> HttpResponse:
 def snippet(request: UserRequest) -> HttpResponse:
     """Show the snippet with a new token of the person, which is shown this once."""
     scope = get_scope(request)
-    token = accounts.make_api_token(scope.user, scope.get_writable_team(), TOKEN_NAME)
+    team = scope.get_writable_team()
+    token = api_tokens.create_token(
+        scope.user, team, TOKEN_NAME, TokenScope.SUBMIT, source=get_source(request)
+    )
     return render(request, "client/_snippet.html", {"token": token})

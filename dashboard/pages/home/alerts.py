@@ -1,4 +1,4 @@
-"""What is odd now: failures, unhealthy training, devices and nodes that need a person."""
+"""Alerts of the overview: failures, unhealthy training, nodes and devices."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _list_failures(scope: Scope, now: datetime) -> Iterator[Alert]:
     for run in found:
         reason = run.job.reason if run.job else lost.get(run.id, "Its script reported a failure.")
         at = run.job.ended_at if run.job else run.ended_at
-        yield _of_run("bad", "Failed", run, reason or "No reason recorded.", at)
+        yield _build_run_alert("bad", "Failed", run, reason or "No reason recorded.", at)
 
 
 def _list_blocked(scope: Scope) -> Iterator[Alert]:
@@ -75,14 +75,14 @@ def _list_blocked(scope: Scope) -> Iterator[Alert]:
     for run in runs.order_by("-created_at")[:OF_A_KIND]:
         assert run.job is not None
         badge, _ = WAITING_BADGES[run.job.waiting_for["code"]]
-        yield _of_run(badge.tone, "Cannot start", run, run.job.waiting_reason, run.job.submitted_at)
+        yield _build_run_alert(badge.tone, "Cannot start", run, run.job.waiting_reason, run.job.submitted_at)
 
 
 def _list_idle(scope: Scope) -> Iterator[Alert]:
     for run in _with_names(scope).filter(job__idle_stop_at__isnull=False)[:OF_A_KIND]:
         assert run.job is not None and run.job.idle_stop_at is not None
         text = f"Its devices are unused; it is stopped at {run.job.idle_stop_at:%H:%M} UTC."
-        yield _of_run("warn", "Idle allocation", run, text, None)
+        yield _build_run_alert("warn", "Idle allocation", run, text, None)
 
 
 def _list_unhealthy(scope: Scope, now: datetime) -> Iterator[Alert]:
@@ -91,7 +91,7 @@ def _list_unhealthy(scope: Scope, now: datetime) -> Iterator[Alert]:
     is_live = Q(job__state__in=(JobState.STARTING, JobState.RUNNING)) | Q(job=None, state=JobState.RUNNING)
     for run in runs.filter(is_live).select_related("health")[:OF_A_KIND]:
         text = run.health.body.get("sentence", "")
-        yield _of_run(run.health.severity, run.health.name.capitalize(), run, text, run.health.at)
+        yield _build_run_alert(run.health.severity, run.health.name.capitalize(), run, text, run.health.at)
 
 
 def _list_late(scope: Scope, now: datetime) -> Iterator[Alert]:
@@ -102,7 +102,7 @@ def _list_late(scope: Scope, now: datetime) -> Iterator[Alert]:
     for attempt in live.select_related("job__run").order_by("-id")[:OF_A_KIND]:
         warning = check_job_limit(attempt.job, attempt, now)
         if warning is not None:
-            yield _of_run("warn", "Time limit", attempt.job.run, warning.sentence, None)
+            yield _build_run_alert("warn", "Time limit", attempt.job.run, warning.sentence, None)
 
 
 def _list_nodes(now: datetime) -> Iterator[Alert]:
@@ -130,5 +130,5 @@ def _with_names(scope: Scope) -> QuerySet[Run]:
     return found.defer(*LARGE_COLUMNS)
 
 
-def _of_run(tone: str, title: str, run: Run, text: str, at: datetime | None) -> Alert:
+def _build_run_alert(tone: str, title: str, run: Run, text: str, at: datetime | None) -> Alert:
     return Alert(tone, title, run.name, reverse("run", args=[run.id]), text, at, run.id)

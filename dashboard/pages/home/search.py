@@ -66,15 +66,18 @@ def search(scope: Scope, text: str) -> list[SearchGroup]:
         SearchGroup("Pages", "table", _limit(_find_pages(scope, words))),
         jobs,
         _find_runs(scope, words, {hit.address for hit in jobs.hits}),
-        SearchGroup("Projects", "archive", _find_named(scope, Project, words, _of_project)),
+        SearchGroup("Projects", "archive", _find_named(scope, Project, words, _build_project_hit)),
         SearchGroup("Metrics", "graph-down", _find_metrics(scope, words)),
         SearchGroup("Nodes", "cpu", _find_nodes(words)),
-        SearchGroup("Reports", "files", _find_named(scope, Report, words, _of_report, "title")),
-        SearchGroup("Sweeps", "grid-3x3-gap", _find_named(scope, Sweep, words, _of_sweep)),
-        SearchGroup("Data", "collection", _find_named(scope, Dataset, words, _of_dataset)),
-        SearchGroup("Templates", "files", _find_named(scope, Template, words, _of_template)),
-        SearchGroup("Saved views", "bookmark-check", _find_named(scope, SavedView, words, _of_view)),
+        SearchGroup("Reports", "files", _find_named(scope, Report, words, _build_report_hit, "title")),
+        SearchGroup("Sweeps", "grid-3x3-gap", _find_named(scope, Sweep, words, _build_sweep_hit)),
+        SearchGroup("Data", "collection", _find_named(scope, Dataset, words, _build_dataset_hit)),
+        SearchGroup("Saved views", "bookmark-check", _find_named(scope, SavedView, words, _build_view_hit)),
     ]
+    if scope.member_team_ids:  # a template opens the submit form
+        groups.append(
+            SearchGroup("Templates", "files", _find_named(scope, Template, words, _build_template_hit))
+        )
     return [group for group in groups if group.hits]
 
 
@@ -125,7 +128,7 @@ def _find_metrics(scope: Scope, words: list[str]) -> list[SearchHit]:
         rows = rows.filter(key__icontains=word)
     keys = list(rows.order_by("key").values_list("key", flat=True).distinct()[:SHOWN])
     known = [one.name for one in METRICS if one.scope == "run" and _has_all(f"{one.name} {one.label}", words)]
-    return [_of_metric(key) for key in list(dict.fromkeys([*keys, *known]))[:SHOWN]]
+    return [_build_metric_hit(key) for key in list(dict.fromkeys([*keys, *known]))[:SHOWN]]
 
 
 def _find_nodes(words: list[str]) -> list[SearchHit]:
@@ -141,33 +144,33 @@ def _find_named(
     return [hit_of(row) for row in rows.select_related("team")[:SHOWN]]
 
 
-def _of_project(row: Project) -> SearchHit:
+def _build_project_hit(row: Project) -> SearchHit:
     return SearchHit(
         row.name, reverse("project", args=[row.id]), "archived" if row.archived_at else row.team.name
     )
 
 
-def _of_report(row: Report) -> SearchHit:
+def _build_report_hit(row: Report) -> SearchHit:
     return SearchHit(row.title, reverse("report", args=[row.id]), row.team.name)
 
 
-def _of_sweep(row: Sweep) -> SearchHit:
+def _build_sweep_hit(row: Sweep) -> SearchHit:
     return SearchHit(row.name, reverse("sweep", args=[row.id]), row.team.name)
 
 
-def _of_dataset(row: Dataset) -> SearchHit:
+def _build_dataset_hit(row: Dataset) -> SearchHit:
     return SearchHit(row.name, reverse("dataset", args=[row.id]), row.team.name)
 
 
-def _of_template(row: Template) -> SearchHit:
-    return SearchHit(row.name, f"{reverse('submit')}?from=template:{row.id}", row.team.name)
+def _build_template_hit(row: Template) -> SearchHit:
+    return SearchHit(row.name, f"{reverse('submit')}?template={row.id}", row.team.name)
 
 
-def _of_view(row: SavedView) -> SearchHit:
+def _build_view_hit(row: SavedView) -> SearchHit:
     return SearchHit(row.name, reverse("saved-view", args=[row.id]), row.get_page_display())
 
 
-def _of_metric(key: str) -> SearchHit:
+def _build_metric_hit(key: str) -> SearchHit:
     """The run table, ordered by this metric."""
     metric = str(runs.Field("metric", key, "last"))
     query = urlencode({"sort": f"-{metric}", "col": ["state", metric, "owner", "created"]}, doseq=True)

@@ -1,4 +1,4 @@
-"""Routes of the overview, of the counts in the bar, and of the search over everything."""
+"""Routes of the overview, the counts of the bar, and the search."""
 
 from django.urls import path
 
@@ -10,4 +10,4 @@ urlpatterns = [
     path("counts/", views.counts, name="counts"),
     path("search/", search_views.search, name="search"),
 ]
-NAVIGATION = (NavigationItem("home", "Overview", "inbox", count="alerts"),)
+NAVIGATION = (NavigationItem("home", "Overview", "inbox", figure="alerts"),)

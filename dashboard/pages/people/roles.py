@@ -1,4 +1,4 @@
-"""What a person may do, in words, and whom to ask for more."""
+"""Rights of a person in words, and the people to ask for more."""
 
 from __future__ import annotations
 

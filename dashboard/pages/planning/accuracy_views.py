@@ -12,7 +12,7 @@ from dashboard.server.replies import csv_reply
 from engine.planner import PLANNER_VERSION
 from jobs.models import Correction
 from jobs.scheduler import start_promises
-from jobs.verdicts import accuracy, forecasts
+from jobs.verdicts import accuracy, case_counts, forecasts
 
 RECENT = 50
 
@@ -31,6 +31,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "drawings": texts.build_drawings(rows, query.field),
         "recent": [texts.format_judged(row) for row in rows[:RECENT]],
         "num_rows": len(rows),
+        "cases": [*case_counts.count_database_cases(rows), *case_counts.ENGINE_CASES],
         "drawn": texts.MAX_DOTS,
         "corrections": Correction.objects.filter(planner_version=PLANNER_VERSION),
         "version": PLANNER_VERSION,

@@ -95,7 +95,7 @@ def build_rows(form: AdviceForm, choices: Sequence[PlanChoice]) -> list[AdviceRo
     return [_build_row(form, choice) for choice in choices]
 
 
-def build_plot(rows: Sequence[AdviceRow], goal: Goal) -> Plot | None:
+def build_plot(rows: Sequence[AdviceRow], goal: Goal, *, has_links: bool = True) -> Plot | None:
     """Draw time along x and money or energy along y, both logarithmic; hollow dots exceed the budget."""
     cost = advice.cost_goal(goal)
     points = [
@@ -121,7 +121,7 @@ def build_plot(rows: Sequence[AdviceRow], goal: Goal) -> Plot | None:
             f"{row.choice.option.title}, {row.layout}: {as_duration(time_s)}, {_cost_text(first, cost, price)}, "
             f"{row.standing}",
             _tone(row),
-            row.url,
+            row.url if has_links else "",
         )
         for row, time_s, price in points
     ]

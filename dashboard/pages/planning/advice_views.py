@@ -40,7 +40,9 @@ def page(request: HttpRequest) -> HttpResponse:
         drawn_rows = advice.build_rows(form, rank_choices(form.spec, wanted, form.goal, form.budget, drawn))
         context |= {
             "rows": rows,
-            "plot": advice.build_plot(drawn_rows, form.goal),
+            "plot": advice.build_plot(
+                drawn_rows, form.goal, has_links=bool(get_scope(request).member_team_ids)
+            ),
             "num_parameters": counts.parameters(form.spec),
             "num_tokens": counts.tokens_per_step(form.spec) * form.spec.budget.steps,
             "num_able": sum(not row.why_not for row in rows),

@@ -1,4 +1,4 @@
-"""Routes of projects, of moving runs, and of the bin."""
+"""Routes of projects and of the bin."""
 
 from django.urls import path
 
@@ -13,7 +13,5 @@ urlpatterns = [
     path("projects/<int:project_id>/", views.detail, name="project"),
     path("projects/<int:project_id>/change/", views.change, name="project-change"),
     path("projects/<int:project_id>/delete/", bin_views.delete_project, name="project-delete"),
-    path("runs/<str:run_id>/move/", views.move_run, name="run-move"),
-    path("runs/<str:run_id>/delete/", bin_views.delete_run, name="run-delete"),
 ]
 NAVIGATION = (NavigationItem("projects", "Projects", "archive", ("project", "project-delete", "bin")),)

@@ -69,7 +69,9 @@ def _restore(request: HttpRequest, found: QuerySet[Run]) -> Done:
 def _delete(request: HttpRequest, found: QuerySet[Run]) -> Done:
     made = deletion.delete_runs(found, actor=request.user.get_username())
     number = sum(one.num_runs for one in made)
-    undo = {"path": reverse("bin-restore", args=[made[0].id]), "values": {}} if len(made) == 1 else None
+    undo: dict[str, object] | None = None
+    if len(made) == 1:
+        undo = {"path": reverse("bin-restore", args=[made[0].id]), "values": {}}
     return f"{_count_text(number)} moved to the bin.", undo
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +47,12 @@ def build_attempts(run: Run, scope: Scope) -> list[AttemptRecord]:
     return get_attempt_history(run, run.job, scope.seen(Run)) if run.job else []
 
 
-def build_context(run: Run, scope: Scope) -> dict[str, Any]:
+def build_context(run: Run, scope: Scope, records: Sequence[AttemptRecord] | None = None) -> dict[str, Any]:
     """Return the context of runs/_history.html; empty for a run without a job."""
     if run.job is None:
         return {"cost": None, "attempts": [], "events": [], "phases": [], "placement": []}
-    records = build_attempts(run, scope)
+    if records is None:
+        records = build_attempts(run, scope)
     events = list(run.job.events.exclude(kind="checkpoint").order_by("-id")[:EVENTS_SHOWN])
     newest = records[0].attempt if records else None
     return {

@@ -10,8 +10,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.access import get_scope
+from dashboard.charts import plots, selection
 from dashboard.charts import rooflines as drawings
-from dashboard.charts import selection
 from dashboard.server.requests import UserRequest
 from jobs.models import Run
 from jobs.verdicts import rooflines
@@ -37,6 +37,7 @@ def build_context(runs: Sequence[Run]) -> dict[str, Any]:
     rows = drawings.build_rows(found)
     return {
         "roofline": drawings.build_drawing(rows),
+        "narrow_roofline": drawings.build_drawing(rows, plots.NARROW),
         "roofline_rows": rows,
         "ceilings": drawings.build_ceilings(found),
         "is_overlay": len(found) > 1,

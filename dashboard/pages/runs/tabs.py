@@ -25,6 +25,7 @@ from dashboard.server.requests import UserRequest
 from engine.spec.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import series
+from jobs.attempts.history import AttemptRecord
 from jobs.attempts.outputs import get_output_histories
 from jobs.models import Run
 from jobs.states.jobs import FINAL
@@ -49,13 +50,14 @@ class Tab(NamedTuple):
 
 def _build_overview(request: UserRequest, run: Run) -> Context:
     scope = get_scope(request)
-    found = _build_charts(request, run)
+    records = history.build_attempts(run, scope)
+    found = _draw_charts(request, run, records)
     sections = [row for _, row in found["sections"]]
     return {
         **found,
         "main_panels": _choose_main_panels(sections, is_job=run.job is not None),
         "num_panels": sum(map(len, sections)),
-        **history.build_context(run, scope),
+        **history.build_context(run, scope, records),
         **external.build_uploads(run),
         **verdict_panel.build_context(run, scope),
         **about_views.build_context(request, run),
@@ -72,11 +74,14 @@ def _choose_main_panels(
 
 
 def _build_charts(request: UserRequest, run: Run) -> Context:
+    return _draw_charts(request, run, history.build_attempts(run, get_scope(request)))
+
+
+def _draw_charts(request: UserRequest, run: Run, records: Sequence[AttemptRecord]) -> Context:
     """Sections of panels with the names of what they draw."""
     recorded = series.names(run.id)
     measured = {name.metric for name in recorded}
     is_over = run.job is not None and run.job.state in FINAL
-    records = history.build_attempts(run, get_scope(request))
     newest = records[0].attempt if records else None
     context: Context = (
         {"sections": panels.build_panel_states(run.missing, measured, is_over=is_over)}

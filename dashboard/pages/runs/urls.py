@@ -2,6 +2,8 @@
 
 from django.urls import path
 
+from dashboard.pages.projects import bin_views
+from dashboard.pages.projects import views as project_views
 from dashboard.pages.runs import (
     about_views,
     annotation_views,
@@ -20,6 +22,8 @@ urlpatterns = [
     path("compare/roofline/", roofline_views.compare, name="compare-roofline"),
     path("runs/count/", annotation_views.count, name="runs-count"),
     path("runs/many/<str:act>/", annotation_views.many, name="runs-many"),
+    path("runs/<str:run_id>/move/", project_views.move_run, name="run-move"),
+    path("runs/<str:run_id>/delete/", bin_views.delete_run, name="run-delete"),
     path("runs/<str:run_id>/", views.detail, name="run"),
     *[
         path(f"runs/<str:run_id>/{tab.name}/", views.detail, {"tab": tab.name}, name=tab.route)

@@ -80,7 +80,7 @@ class RowRenderer:
     def render_chips(self, run: Run, tags: Iterable[tuple[str, str]], num_children: int) -> str:
         """Render the render_chips: archived, parent, children, tags."""
         found = '<span class="chip">archived</span>' if run.archived_at else ""
-        if run.parent:
+        if run.parent and run.parent.deletion_id is None:
             name = escape(run.parent.name)
             short = escape(Truncator(run.parent.name).chars(LONG))
             found += (

@@ -26,8 +26,8 @@ ROWS_A_PAGE = 100
 DIFFERING_LIMIT = 20
 # Columns that rows need; the specs and plans of a hundred runs are megabytes.
 RUN_COLUMNS = ("id", "name", "note", "colour", "created_at", "archived_at", "origin", "state", "started_at", "ended_at",
-          "team_id", "owner_id", "project_id", "parent__name", "job__state", "job__step", "job__num_devices",
-          "job__started_at", "job__ended_at")  # fmt: skip
+          "team_id", "owner_id", "project_id", "parent__name", "parent__deletion_id", "job__state", "job__step",
+          "job__num_devices", "job__started_at", "job__ended_at")  # fmt: skip
 # Attribute -> further column that it reads
 RELATED_COLUMNS = {
     "owner": "owner__username",

@@ -39,7 +39,7 @@ def find_family(model: Model) -> Family:
             return family
     nearest = sorted(misfits.items(), key=lambda one: len(one[1]))[:NEAREST]
     reasons = "; ".join(f"{title} needs {', '.join(found)}" for title, found in nearest)
-    raise ArchitectureError(f"The model matches no supported Hugging Face family. The nearest: {reasons}.")
+    raise ArchitectureError(f"The model matches no supported family. The nearest: {reasons}.")
 
 
 def find_misfits(model: Model, family: Family) -> Iterator[str]:

@@ -17,7 +17,9 @@ from engine.checkpoints.huggingface.architectures import ArchitectureError, Fami
 from engine.checkpoints.huggingface.peft import write_adapters
 from engine.checkpoints.initial_weights import open_weights
 from engine.checkpoints.soundness import open_checkpoint
-from engine.data.special_tokens import special_tokens
+from engine.data.pretrained import PretrainedTokenizer
+from engine.data.special_tokens import SpecialTokens, special_tokens
+from engine.data.tokenizer_files import find_files
 from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +42,8 @@ def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Fami
     family = family or check_exportable(spec)
     whole = open_weights(opened, checkpoint.name).whole
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_build_config(family, spec), indent=1))
+    config = _build_config(family, spec, _special_tokens(checkpoint, spec))
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
     _write_tokenizer(checkpoint, folder, spec)
     exported = _ExportedTensors(family, spec, whole)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
@@ -89,8 +92,12 @@ class _ExportedTensors(Mapping[str, Array]):
         return len(self._mappings)
 
 
-def _build_config(family: Family, spec: Spec) -> dict[str, Any]:
-    special = special_tokens(spec.data.tokenizer)
+def _special_tokens(checkpoint: Path, spec: Spec) -> SpecialTokens:
+    kind = spec.data.tokenizer
+    return PretrainedTokenizer.load(checkpoint).specials if kind == "pretrained" else special_tokens(kind)
+
+
+def _build_config(family: Family, spec: Spec, special: SpecialTokens) -> dict[str, Any]:
     common = {
         "architectures": [family.class_name], "model_type": family.model_type, "torch_dtype": "float32",
         "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": special.end,
@@ -102,6 +109,9 @@ def _build_config(family: Family, spec: Spec) -> dict[str, Any]:
 
 
 def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:
+    if spec.data.tokenizer == "pretrained":  # as it was published, with its special tokens and chat template
+        find_files(checkpoint).copy_to(folder)
+        return
     if spec.data.tokenizer == "bpe":
         shutil.copyfile(checkpoint / TOKENIZER, folder / TOKENIZER)
     else:

@@ -33,7 +33,7 @@ class HuggingFaceFolder:
     def __init__(self, path: Path) -> None:
         """Raises ArchitectureError with the reason why the folder is not supported."""
         self.path = path
-        config = _read_json(path / "config.json")
+        config = read_json(path / "config.json")
         self.family: Family
         self.family, fields = read_config(config)
         self.fields: dict[str, Any] = fields
@@ -42,7 +42,7 @@ class HuggingFaceFolder:
         if not (path / TOKENIZER).is_file():
             raise ArchitectureError(f"it has no {TOKENIZER}")
         tokenizer_config = path / "tokenizer_config.json"
-        values = _read_json(tokenizer_config) if tokenizer_config.is_file() else {}
+        values = read_json(tokenizer_config) if tokenizer_config.is_file() else {}
         self.tokenizer = values.get("fourwalls_tokenizer", "bpe")
         self._files = self._open(path)
         self._mappings: dict[str, tuple[WeightMapping, int]] = {}
@@ -95,7 +95,7 @@ class HuggingFaceFolder:
         """Return the tensor's name in the folder; a folder of the bare model leaves the prefix out, and older folders
         have other names."""
         for old in ("", *self.family.renamed):
-            name = hf_name.replace(*old) if old else hf_name
+            name = hf_name.replace(old[0], old[1]) if old else hf_name
             for found in (name, name.removeprefix(self.family.prefix)):
                 if found in self._files:
                     return found
@@ -111,7 +111,7 @@ class HuggingFaceFolder:
 def _read_weight_map(path: Path) -> dict[str, str]:
     """Return tensor name -> name of its file, which lies in the same folder. Raises ArchitectureError."""
     try:
-        weight_map = msgspec.convert(_read_json(path).get("weight_map"), dict[str, str])
+        weight_map = msgspec.convert(read_json(path).get("weight_map"), dict[str, str])
     except msgspec.ValidationError as error:
         raise ArchitectureError(f"its {path.name} has no usable weight_map: {error}") from None
     for name in weight_map.values():
@@ -122,7 +122,8 @@ def _read_weight_map(path: Path) -> dict[str, str]:
     return weight_map
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file. Raises ArchitectureError."""
     try:
         values = json.loads(path.read_bytes(), object_pairs_hook=_unique_fields)
     except FileNotFoundError:

@@ -21,7 +21,10 @@ from engine.spec.spec import Spec
 
 class Attention(nn.Module):
     """Self-attention; if `causal`, each position attends to itself and earlier ones, with `window` to the last few of
-    them; else to all without padding."""
+    them; else to all without padding.
+
+    A mask given to a causal layer is that of documents (engine.rank.model.documents) and is causal itself.
+    """
 
     def __init__(self, spec: Spec, shard: TensorShard, causal: bool, window: bool = False) -> None:
         super().__init__()
@@ -47,15 +50,19 @@ class Attention(nn.Module):
         q_BSX, k_BSX, v_BSX = self.query_key_value(x_BSH).split(self.widths, -1)
         if self.qk_norm == "full":
             q_BSX, k_BSX = self.query_norm(q_BSX), self.key_norm(k_BSX)
+        elif self.qk_norm == "head":  # before the transposition, so that results keep the order of queries
+            q_BSX, k_BSX = (
+                norm(part.unflatten(-1, (-1, self.size))).flatten(2)
+                for norm, part in ((self.query_norm, q_BSX), (self.key_norm, k_BSX))
+            )
         q_BASD, k_BKSD, v_BKSD = (_heads(part, self.size) for part in (q_BSX, k_BSX, v_BSX))
-        if self.qk_norm == "head":
-            q_BASD, k_BKSD = self.query_norm(q_BASD), self.key_norm(k_BKSD)
         if self.rotary:
             q_BASD, k_BKSD = apply_rotary(q_BASD, self.rotary), apply_rotary(k_BKSD, self.rotary)
-        mask, causal = keys_B11S, self.causal
+        mask, causal = keys_B11S, self.causal and keys_B11S is None
         length = x_BSH.shape[1]
         if self.window is not None and self.window < length:
-            mask, causal = _window_mask(length, self.window, x_BSH.device), False
+            near_SS = _window_mask(length, self.window, x_BSH.device)
+            mask, causal = near_SS if mask is None else mask & near_SS, False
         if bias_1ASS is not None:
             visible = _window_mask(length, length, x_BSH.device) if causal else mask
             mask, causal = bias_1ASS.masked_fill(~visible, float("-inf")), False  # type: ignore[operator]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from engine.rank.model.attention import Attention, CrossAttention
+from engine.rank.model.documents import document_mask
 from engine.rank.model.embed import Stream, padding_mask
 from engine.rank.model.norms import build_norm
 from engine.rank.model.tensor_parallel import ColumnLinear, RowLinear, TensorShard
@@ -116,23 +117,24 @@ class TransformerBlock(nn.Module):
 
 
 class DecoderBlock(TransformerBlock):
-    """Block of a decoder-only model: x -> x."""
+    """Block of a decoder-only model: x -> x; the positions of packed documents do not change."""
+
+    has_window = False
 
     def __init__(self, spec: Spec, shard: TensorShard) -> None:
-        super().__init__(spec, shard, causal=True)
+        super().__init__(spec, shard, causal=True, window=self.has_window)
 
-    def forward(self, x_BSH: Tensor) -> Tensor:
-        return self.run_block(x_BSH)
+    def forward(self, stream: Stream) -> Stream:
+        if isinstance(stream, Tensor):
+            return self.run_block(stream)
+        x_BSH, positions_BS = stream
+        return self.run_block(x_BSH, document_mask(positions_BS)), positions_BS
 
 
-class WindowBlock(TransformerBlock):
-    """Block of a decoder-only model with a sliding window: x -> x."""
+class WindowBlock(DecoderBlock):
+    """Block of a decoder-only model with a sliding window."""
 
-    def __init__(self, spec: Spec, shard: TensorShard) -> None:
-        super().__init__(spec, shard, causal=True, window=True)
-
-    def forward(self, x_BSH: Tensor) -> Tensor:
-        return self.run_block(x_BSH)
+    has_window = True
 
 
 class EncoderBlock(TransformerBlock):

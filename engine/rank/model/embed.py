@@ -2,7 +2,7 @@
 
 Tensors between layers, and between stages of a pipeline (S' is the length of a source text):
 
-    decoder          x [B, S, H]
+    decoder          x [B, S, H]; with packed documents also positions [B, S], each within its document
     encoder          x [B, S, H], ids [B, S]: the ids mark padding
     encoder-decoder  source [B, S', H], x [B, S, H], source ids [B, S']
     relative         as encoder-decoder, and before the ids the biases of encoder and decoder, [1, A, S', S'] and
@@ -52,21 +52,26 @@ class Embed(nn.Module):
             if self.positions == "relative":
                 biases = self.encoder_bias(source_BS), self.decoder_bias(target_BS)
             return (self._embed(source_BS), self._embed(target_BS), *biases, source_BS)
-        assert isinstance(ids, Tensor)
+        if isinstance(ids, tuple):
+            ids_BS, positions_BS = ids
+            return self._embed(ids_BS, positions_BS), positions_BS
         return self._embed(ids) if self.family == "decoder" else (self._embed(ids), ids)
 
-    def _embed(self, ids_BS: Tensor) -> Tensor:
+    def _embed(self, ids_BS: Tensor, positions_BS: Tensor | None = None) -> Tensor:
+        """`positions_BS` are those of packed documents. Rotary positions need none: only distances count."""
         if self.family != "decoder":
             ids_BS = ids_BS.clamp(min=0)
         x_BSH, length = self.token(ids_BS), ids_BS.shape[1]
         if self.scale != 1:
             x_BSH = x_BSH * self.scale
         if self.positions == "learned":
-            x_BSH = x_BSH + self.position(torch.arange(length, device=ids_BS.device))
+            counted_S = torch.arange(length, device=ids_BS.device)
+            x_BSH = x_BSH + self.position(counted_S if positions_BS is None else positions_BS)
         elif self.positions == "sinusoidal":
             # Scales embeddings to the amplitude of the sine waves, 1 (arXiv 1706.03762, sec. 3.4).
             width = x_BSH.shape[-1]
-            x_BSH = x_BSH * math.sqrt(width) + sinusoidal(length, width, ids_BS.device).to(x_BSH.dtype)
+            waves = sinusoidal(length, width, ids_BS.device).to(x_BSH.dtype)
+            x_BSH = x_BSH * math.sqrt(width) + (waves if positions_BS is None else waves[positions_BS])
         if self.has_types:
             x_BSH = x_BSH + self.token_type(torch.zeros_like(ids_BS))
         if self.has_norm:

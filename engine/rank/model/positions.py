@@ -142,7 +142,8 @@ class RelativeBias(nn.Embedding):
         buckets_SS = _buckets(
             length_of.shape[1], self.num_embeddings, self.longest, self.causal, length_of.device
         )
-        return super().forward(buckets_SS).permute(2, 0, 1).unsqueeze(0)
+        # Contiguous, since a pipeline sends it to the next stage.
+        return super().forward(buckets_SS).permute(2, 0, 1).unsqueeze(0).contiguous()
 
 
 @lru_cache(maxsize=8)

@@ -14,6 +14,7 @@ from engine.checkpoints.adapters import fingerprint
 from engine.checkpoints.folder import MANIFEST, TOKENIZER, DamagedCheckpointError, ResumeError
 from engine.checkpoints.initial_weights import InitialWeights, open_base, open_initial_weights
 from engine.checkpoints.soundness import OpenCheckpoint, list_resume_points, open_checkpoint
+from engine.data.tokenizer_files import KEPT
 from engine.directory import Placement, RankSeat
 from engine.rank.checkpoint import state
 from engine.rank.checkpoint.choose import choose_checkpoint
@@ -28,21 +29,25 @@ DTYPES = ("fp32", "bf16", "fp16", "tf32")
 
 
 def find_tokenizer(spec: Spec, placement: Placement) -> Path | None:
-    """Return the tokenizer of the initial weights, if they may come from another corpus; checkpoints contain it.
+    """Return the folder with the tokenizer of the weights, if it is not made from the corpus; checkpoints contain it.
 
     All checkpoints of a run have the same one, so the first that is complete serves.
     """
-    if not spec.start_from or spec.data.tokenizer != "bpe":
+    kind = spec.data.tokenizer
+    if kind == "bytes" or (kind == "bpe" and not spec.start_from):
         return None
     if not placement.resume_from:
-        return Path(placement.start_from) / TOKENIZER if placement.start_from else None
+        is_named = kind == "pretrained" and bool(spec.data.tokenizer_path)
+        return Path(placement.start_from) if placement.start_from and not is_named else None
     for path in list_resume_points(Path(placement.resume_from), placement.older_checkpoints):
         try:
-            open_checkpoint(path).verify_file(TOKENIZER)
+            checkpoint = open_checkpoint(path)
+            for name in [one for one in KEPT if one in checkpoint.manifest["files"]] or [TOKENIZER]:
+                checkpoint.verify_file(name)
         except DamagedCheckpointError:
             continue
-        return path / TOKENIZER
-    return Path(placement.resume_from) / TOKENIZER  # `choose_source` refuses the resume with every reason
+        return path
+    return Path(placement.resume_from)  # `choose_source` refuses the resume with every reason
 
 
 def choose_source(placement: Placement, recorder: Recorder, heartbeat: Heartbeat) -> OpenCheckpoint | None:
@@ -76,7 +81,7 @@ def choose_dtype(
     if spec.precision.dtype == "auto" and source is not None:
         # Another node may choose differently; a resumed run keeps its number format.
         dtype = str(source.manifest["layout"]["dtype"])
-        reason, level = f"Number format {dtype}, as in the checkpoint.", "info"
+        reason, level = f"Precision {dtype}, as in the checkpoint.", "info"
     else:
         dtype, reason, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
     if recorder.rank == 0:

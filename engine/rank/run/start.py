@@ -20,7 +20,6 @@ import torch
 from deepspeed import comm
 from deepspeed.comm import comm as backends
 
-from engine.checkpoints.folder import TOKENIZER
 from engine.data import epochs, objectives
 from engine.data.full_batch import use_full_batch
 from engine.data.prepare import PreparedData, prepare
@@ -135,7 +134,12 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         heartbeat.beat(0, Stage.LONG)
         restored = load_state(source, engine, spec, dtype, position, placement, recorder)
         saver = CheckpointSaver(
+<<<<<<< HEAD
             directory, engine, spec, dtype, position, recorder, tokens.folder / TOKENIZER, restored, base.reference
+=======
+            directory, engine, spec, dtype, position, recorder, tokens.folder, restored,
+            base.reference if base else None,
+>>>>>>> integ7
         )  # fmt: skip
     progress = ProgressLog(rank, spec.budget.steps)
     _log_position(seat, spec, placement, dtype)

@@ -22,27 +22,27 @@ def resolve_dtype(spec: Spec, device_kind: str, data_dir: Path) -> tuple[str, st
     ranks of a node choose the same format, because they read one calibration."""
     wanted = spec.precision.dtype
     if wanted == "auto" and spec.optimiser.row.needs_fp32:
-        return "fp32", f"Number format fp32, which {spec.optimiser.row.title} needs.", "info"
+        return "fp32", f"Precision fp32, which {spec.optimiser.row.title} needs.", "info"
     if device_kind == "cuda":
         if wanted != "auto":
-            return wanted, f"Number format {wanted}, as in the spec.", "info"
+            return wanted, f"Precision {wanted}, as in the spec.", "info"
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bf16", "Number format bf16, which the GPU supports.", "info"
-        return "fp32", "Number format fp32: this GPU does not support bf16.", "info"
+            return "bf16", "Precision bf16, which the GPU supports.", "info"
+        return "fp32", "Precision fp32: this GPU does not support bf16.", "info"
     if wanted in ("fp16", "tf32"):
         raise SpecError([Problem("precision.dtype", f"CPU devices do not support {wanted}; fp32 works.")])
     if wanted == "fp32":
-        return wanted, "Number format fp32, as in the spec.", "info"
+        return wanted, "Precision fp32, as in the spec.", "info"
     speed = _bf16_speed(data_dir)
     measured = f"a bf16 matrix product runs at {speed:.2g} x the speed of fp32 on this CPU"
     if wanted == "bf16":
         return (
             "bf16",
-            f"Number format bf16, as in the spec; {measured}.",
+            f"Precision bf16, as in the spec; {measured}.",
             "info" if speed >= 1 else "warning",
         )
     chosen = "bf16" if speed >= FASTER_BY else "fp32"
-    return chosen, f"Number format {chosen}: {measured}.", "info"
+    return chosen, f"Precision {chosen}: {measured}.", "info"
 
 
 def _bf16_speed(data_dir: Path) -> float:

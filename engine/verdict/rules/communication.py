@@ -79,7 +79,7 @@ RULE = LossRule(
         remedies.FEWER_STAGES,
         Remedy(
             "faster_link", "Faster link",
-            "Put the ranks of a gang on one node, or use a faster network between nodes. Predicted: links twice as "
+            "Put all ranks of the job on one node, or use a faster network between nodes. Predicted: links twice as "
             "fast.",
             removes=_get_faster_link_part,
         ),

@@ -26,7 +26,7 @@ def _predict(old: Spec, new: Spec) -> float:
 
 
 def _get_evidence(clock: ClockFacts) -> tuple[Evidence, ...]:
-    lost = Evidence("Lost steps", float(clock.num_lost_steps), "", "measured", "", "made again, or given up")
+    lost = Evidence("Lost steps", float(clock.num_lost_steps), "", "measured", "", "repeated, or given up")
     return (lost, *get_clock_evidence(clock, "step"))
 
 

@@ -28,7 +28,7 @@ class Command(BaseCommand):
             "project__name": options["project"],
             "id__in": options["runs"],
         }
-        runs = Run.objects.filter(**{name: value for name, value in wanted.items() if value})
+        runs = Run.objects.filter(deletion=None, **{name: value for name, value in wanted.items() if value})
         ids = list(runs.order_by("created_at", "id").values_list("id", flat=True))
         if not ids:
             raise CommandError("No run matches; nothing was written.")

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs.management.lookup import get_team, get_user
 from jobs.models import Deletion, DeletionState, Project, Run, Team
-from jobs.tracking import deletion, projects
+from jobs.tracking import deletion, projects, run_annotations
 from jobs.tracking.external_runs import TrackingError
 
 
@@ -26,9 +26,8 @@ class Command(BaseCommand):
         move = verbs.add_parser("move", help="move runs to a project")
         move.add_argument("runs", nargs="+", metavar="RUN")
         move.add_argument("--to", required=True, help="name of the project; '' for none")
-        verbs.add_parser("delete-runs", help="move runs to the bin").add_argument(
-            "runs", nargs="+", metavar="RUN"
-        )
+        for verb, text in RUN_VERBS.items():
+            verbs.add_parser(verb, help=text).add_argument("runs", nargs="+", metavar="RUN")
         verbs.add_parser("bin", help="list what is in the bin")
         undelete = verbs.add_parser("undelete", help="restore what one deletion put into the bin")
         undelete.add_argument("id", type=int, help="its number in the list of the bin")
@@ -43,7 +42,7 @@ class Command(BaseCommand):
                 self._list_bin(team)
             elif verb == "undelete":
                 self._undelete(team, options["id"], actor)
-            elif verb in ("move", "delete-runs"):
+            elif verb == "move" or verb in RUN_VERBS:
                 self._change_runs(team, verb, options, actor)
             else:
                 self.stdout.write(_act(team, verb, options["name"], actor))
@@ -78,10 +77,21 @@ class Command(BaseCommand):
             target = projects.get_or_create(team, options["to"]) if options["to"] else None
             self.stdout.write(f"{deletion.move_runs(found, target, actor=actor)} moved.")
             return
-        for made in deletion.delete_runs(found, actor=actor):
-            self.stdout.write(_bin_text(made))
+        if verb == "delete-runs":
+            for made in deletion.delete_runs(found, actor=actor):
+                self.stdout.write(_bin_text(made))
+            return
+        act = run_annotations.archive if verb == "archive-runs" else run_annotations.restore
+        self.stdout.write(
+            f"{act(found, actor=actor)} {'archived' if verb == 'archive-runs' else 'restored'}."
+        )
 
 
+RUN_VERBS = {
+    "archive-runs": "hide runs from lists; nothing is deleted",
+    "restore-runs": "show archived runs again",
+    "delete-runs": "move runs to the bin",
+}
 VERBS = {
     "create": "create an empty project",
     "archive": "hide a project; nothing is deleted",

@@ -86,5 +86,5 @@ def test_a_lost_file_is_said_to_be_missing_since_it_was_first_not_seen(
     assert not Artefact.objects.exclude(missing_since=None).exists(), "it is forgotten once the file is seen"
     settings.ARTEFACT_ROOT.rename(tmp_path / "unmounted")
     answer = owner_browser.get(f"/api/v1/runs/{run.id}/artefacts/{saved[0].id}")
-    assert "is away now" in answer.json()["detail"]
+    assert "cannot be reached now" in answer.json()["detail"]
     assert not Artefact.objects.exclude(missing_since=None).exists(), "a missing root marks nothing"

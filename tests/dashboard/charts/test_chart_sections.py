@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dashboard.charts.chart_sections import MAX_PANELS, limit_panels, select_sections
+from dashboard.charts.chart_sections import MAX_PANELS, build_sections, limit_panels, select_sections
 from dashboard.charts.panels import Panel
+from fourwalls.host_sampler import HOST_METRICS as HOST_SAMPLED
 
 
 def test_chosen_metrics_are_one_section_in_their_order():
@@ -32,3 +33,14 @@ def test_panels_beyond_the_limit_are_counted():
     )
     assert (sum(len(row) for _, row in shown), dropped) == (MAX_PANELS, 3)
     assert shown[-1][0] == "third", "the loss is drawn, wherever it stands"
+
+
+def test_metrics_of_a_script_s_machine_have_titles_and_sections():
+    names = [name for name in HOST_SAMPLED if name != "memory_used_bytes"]  # that one is a row of the table
+    sections = build_sections(names, may_grow=False)
+    found = {panel.key: (title, panel.title) for title, row in sections for panel in row}
+    assert found == {
+        "cpu_pct": ("Compute", "CPU busy"),
+        "load_1min": ("Compute", "Load, 1 min"),
+        "disk_free_bytes": ("Memory", "Disk free"),
+    }

@@ -121,7 +121,7 @@ def test_steps_made_again_by_a_resumed_script_supersede_the_earlier_ones(tracked
         with tracked.start_run(run_id=run_id):
             for step in range(begin, end):
                 tracked.log_metric("loss", session + step / 100, step=step)
-            tracked.log_metric("validated", float(session), step=end)  # never made again
+            tracked.log_metric("validated", float(session), step=end)  # never repeated
         shown = {step: value for step, value in shown.items() if step < begin}
         shown |= {step: session + step / 100 for step in range(begin, end)}
         begin = draw.randint(0, end)

@@ -43,7 +43,7 @@ def spec_of(ranks: int, **more: Any) -> Spec:
 
 
 def write_spool(directory: AttemptDirectory, ranks: int, rng: random.Random, **extra: float) -> None:
-    """Steps of all ranks, with a cut line, a line of another version, a NaN and a step that is made again."""
+    """Steps of all ranks, with a cut line, a line of another version, a NaN and a step that is repeated."""
     for rank in range(ranks):
         lines, at = [b'{"torn\n', b'{"k":"step","at":1,"source":"run","v":99}\n'], 1000.0
         for step in (*range(1, 31), *range(29, STEPS + 1)):
@@ -88,7 +88,7 @@ def test_facts_of_a_folder_are_those_of_its_steady_steps(tmp_path: Path):
     facts = read_attempt_facts(directory)
     assert [rank.rank for rank in facts.ranks] == [0, 1] and facts.coverage == 1.0
     assert facts.last_step == STEPS and facts.mfu_share == pytest.approx(0.4)
-    # Warm-up of the first start, and of the second at step 29, which was made again.
+    # Warm-up of the first start, and of the second at step 29, which was repeated.
     assert facts.num_steps == pytest.approx(STEPS - 10, abs=6)
     total = np.sum([values for values in facts.ranks[0].phases.values()], axis=0)
     assert np.allclose(total, facts.step_s)

@@ -48,8 +48,9 @@ def _draw(rng: random.Random, family: str) -> dict[str, Any]:
     if family == "decoder":
         fields |= {"window": rng.choice((None, 3, 7)), "window_layers": rng.choice(("S", "SF", "FS"))}
     if family == "encoder-decoder":
-        fields |= {"encoder_layers": rng.choice((1, 2)), "positions": rng.choice(("relative", "rotary"))}
-        return fields | {"relative_buckets": 8, "relative_distance": 20}
+        fields |= {"encoder_layers": rng.choice((1, 2)), "parallel_residual": False}
+        relative = {"relative_buckets": 8, "relative_distance": 20, "attention_softcap": 0.0}
+        return fields | rng.choice(({"positions": "rotary"}, {"positions": "relative"} | relative))
     return fields | _positions(rng)
 
 

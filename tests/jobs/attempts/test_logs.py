@@ -122,7 +122,7 @@ def test_a_folder_that_is_away_is_not_called_deleted(job, node, log, tmp_path):
     view(job, log)
     away = (tmp_path / "attempts").rename(tmp_path / "unmounted")
     logs.upload(node)
-    assert logs.tail(job, 1).reason.endswith("/attempts of the node is away now.")
+    assert logs.tail(job, 1).reason.endswith("/attempts of the node cannot be reached now.")
     away.rename(tmp_path / "attempts")
     logs.upload(node)
     assert view(job, log).lines == ["first", "second"]

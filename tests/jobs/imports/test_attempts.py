@@ -1,4 +1,4 @@
-"""Steps made again: 600 generated histories against a direct bookkeeping of what is superseded."""
+"""Repeated steps: 600 generated histories against a direct bookkeeping of what is superseded."""
 
 from __future__ import annotations
 

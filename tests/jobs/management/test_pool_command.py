@@ -20,7 +20,7 @@ def run_command(*arguments: str) -> list[str]:
 
 def test_its_output_can_be_used_as_its_input(pool):
     assert run_command("--set", "max_gang=8", "--set", "max_time_limit_s=12 h", "--user", "ann") == [
-        "Longest time limit: no limit → 12 h", "Largest gang: no limit → 8 devices"
+        "Longest time limit: no limit → 12 h", "Largest job: no limit → 8 devices"
     ]  # fmt: skip
     shown = run_command()
     assert {"max_gang=8", "max_time_limit_s=12 h", "currency=EUR"} <= set(shown)

@@ -83,7 +83,7 @@ def test_required_labels_select_the_pool(refused, make_job, make_node, node, poo
 def test_a_change_event_names_the_actor_and_only_what_differs(pool):
     event = change(pool, max_gang="8", labels="b=2, a=1", currency="EUR")
     assert (event.actor, event.pool, event.text) == (
-        "ann", pool, "Labels: none → a=1, b=2\nLargest gang: no limit → 8 devices",
+        "ann", pool, "Labels: none → a=1, b=2\nLargest job: no limit → 8 devices",
     )  # fmt: skip
     assert change(pool, max_gang="8") is None
     assert PoolEvent.objects.count() == 1

@@ -3,7 +3,7 @@ import { find, findAll } from "./dom.js";
 import { parseJson } from "./requests.js";
 
 const COUNTS = "fourwalls-counts";
-const GAP_MS = 5000; // between two reads of the counts
+const GAP_MS = 15_000; // between two reads of the counts
 const PHONE = matchMedia("(max-width: 720px)");
 
 class NavigationBar {
@@ -21,7 +21,7 @@ class NavigationBar {
     this.showCounts(parseJson(sessionStorage.getItem(COUNTS) ?? "{}"));
     new ResizeObserver(() => this.fit()).observe(this.nav);
     document.fonts.ready.then(() => this.fit());
-    for (const name of /** @type {const} */ (["live:job", "live:pools", "live:run"])) {
+    for (const name of /** @type {const} */ (["live:job", "live:pools"])) {
       document.addEventListener(name, () => this.loadSoon());
     }
     this.load();

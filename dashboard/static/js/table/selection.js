@@ -99,7 +99,7 @@ function showBar(hasMore) {
   required(bar, "[data-chosen]").textContent = selection().count.toLocaleString("en");
   const more = required(bar, "[data-choose-all]");
   more.hidden = isAll || !hasMore;
-  more.textContent = `Choose all ${totalRuns().toLocaleString("en")} that match`;
+  more.textContent = `Select all ${totalRuns().toLocaleString("en")} that match`;
   const archive = find(bar, "[data-archive-word]");
   if (archive) archive.textContent = currentFilter().includes("is:archived") ? "Restore" : "Archive";
 }

@@ -18,6 +18,8 @@ from engine.checkpoints.huggingface.mapping.parts import (
     Part,
     activation,
     biases,
+    read_mapping,
+    read_number,
     read_scaling,
     rotary,
     windows,
@@ -83,22 +85,16 @@ def _rotary_of_two_kinds() -> Part:
     bases = {"full_attention": ("rope_theta", 1e6), "sliding_attention": ("rope_local_base_freq", 1e4)}
 
     def read(config: Config) -> dict[str, Any]:
-        both = config.get("rope_parameters") or {}
-        own = {
-            kind: (both.get(kind) or {}) if isinstance(both, Mapping) else {}
-            for kind in bases
-        }  # fmt: skip
+        both = read_mapping(config, "rope_parameters")
+        own = {kind: read_mapping(both, kind) for kind in bases}
         found = {
-            kind: own[kind].get("rope_theta") or config.get(name) or base
+            kind: read_number(own[kind], "rope_theta", read_number(config, name, base))
             for kind, (name, base) in bases.items()
         }
-        scaling = (
-            own["full_attention"]
-            if "rope_type" in own["full_attention"]
-            else config.get("rope_scaling") or {}
-        )
+        full = own["full_attention"]
+        scaling = full if "rope_type" in full else read_mapping(config, "rope_scaling")
         return {
-            "rope_base": float(found["full_attention"]), "rope_local_base": float(found["sliding_attention"]),
+            "rope_base": found["full_attention"], "rope_local_base": found["sliding_attention"],
         } | read_scaling(scaling, config)  # fmt: skip
 
     def write(model: Model) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parts of config.json that take several fields: rotary positions, windows, activations, biases."""
+"""Parts of config.json that take several fields."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def activation(hf_name: str, default: str, is_gated: bool) -> Part:
 
     def read(config: Config) -> dict[str, Any]:
         name = config.get(hf_name) or default
-        if name not in ACTIVATIONS:
+        if not isinstance(name, str) or name not in ACTIVATIONS:
             supported = ", ".join(ACTIVATIONS)
             raise ArchitectureError(f"its {hf_name} is {name!r}; the supported values are {supported}")
         plain = ACTIVATIONS[name]
@@ -92,10 +92,12 @@ def rotary(
     (rope_parameters). Written in that of 4, which both read."""
 
     def read(config: Config) -> dict[str, Any]:
-        values = _mapping(config, "rope_scaling") | _mapping(config, "rope_parameters")
+        values = read_mapping(config, "rope_scaling") | read_mapping(config, "rope_parameters")
         return {
-            "rope_base": _number(values, "rope_theta", _number(config, base_name, base)),
-            "rotary_share": _number(values, "partial_rotary_factor", _number(config, share_name, share)),
+            "rope_base": read_number(values, "rope_theta", read_number(config, base_name, base)),
+            "rotary_share": read_number(
+                values, "partial_rotary_factor", read_number(config, share_name, share)
+            ),
         } | read_scaling(values, config)
 
     def write(model: Model) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def rotary(
 
 def read_scaling(values: Config, config: Config) -> dict[str, Any]:
     kind = values.get("rope_type") or values.get("type") or "default"
-    if kind not in SCALING_TYPES:
+    if not isinstance(kind, str) or kind not in SCALING_TYPES:
         raise ArchitectureError(
             f"its rope_scaling has the type {kind!r}; the supported types are {', '.join(SCALING_TYPES)}"
         )
@@ -125,7 +127,7 @@ def read_scaling(values: Config, config: Config) -> dict[str, Any]:
         if name == "rope_attention_factor" and values.get(hf_name) is None:
             found[name] = _mscale(values)
         else:
-            found[name] = _number(values, hf_name, DEFAULTS.get(hf_name))
+            found[name] = read_number(values, hf_name, DEFAULTS.get(hf_name))
     if kind in ("llama3", "yarn"):
         original = {**config, **values}.get("original_max_position_embeddings")
         sizes = config if original is None else {"max_position_embeddings": original}
@@ -137,7 +139,7 @@ def read_scaling(values: Config, config: Config) -> dict[str, Any]:
 
 def _mscale(values: Config) -> float | None:
     """YaRN's attention factor as DeepSeek writes it: a quotient of two scales. None: that of the paper."""
-    factor, over, under = (_number(values, name, 0.0) for name in ("factor", "mscale", "mscale_all_dim"))
+    factor, over, under = (read_number(values, name, 0.0) for name in ("factor", "mscale", "mscale_all_dim"))
     if not over or not under or factor <= 1:
         return None
     return (0.1 * over * math.log(factor) + 1) / (0.1 * under * math.log(factor) + 1)
@@ -192,21 +194,23 @@ def _layer_flags(config: Config, pattern: Callable[[Config, int], str]) -> str:
     if not isinstance(types, list) or len(types) != layers:
         raise ArchitectureError(f"its layer_types are not a list of {layers} types")
     for kind in types:
-        if kind not in letters:
+        if not isinstance(kind, str) or kind not in letters:
             raise ArchitectureError(
                 f"its layer_types have {kind!r}; the supported types are sliding_attention and full_attention"
             )
     return "".join(letters[kind] for kind in types)
 
 
-def _mapping(config: Config, name: str) -> dict[str, Any]:
+def read_mapping(config: Config, name: str) -> dict[str, Any]:
+    """Return a JSON object in config.json, empty if there is none. Raises ArchitectureError."""
     values = config.get(name) or {}
     if not isinstance(values, Mapping):
         raise ArchitectureError(f"its {name} are not a JSON object")
     return dict(values)
 
 
-def _number(values: Config, name: str, default: Any) -> Any:
+def read_number(values: Config, name: str, default: Any) -> Any:
+    """Return a number in config.json. Raises ArchitectureError."""
     value = values.get(name)
     value = default if value is None else value
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Differences in storage between a parameter here and its tensor in a Hugging Face folder."""
+"""Differences in storage between parameters and Hugging Face tensors."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def node_now() -> Node:
 def test_running_jobs_are_listed_with_owner_and_end(owner_browser, running):
     Attempt.objects.update(checkpoint_step=40, checkpoint_at=timezone.now())
     text = owner_browser.get(NODE).text
-    for shown in ("occupant", "olga", "#0, #1", "full: 2 of 2 devices held", "step 40", "at the latest"):
+    for shown in ("occupant", "olga", "#0, #1", "2 of 2 devices held", "step 40", "at the latest"):
         assert shown in " ".join(text.split())
 
 

@@ -122,19 +122,30 @@ def test_twice_the_runs_take_the_same_number_of_queries(owner_browser, two_runs,
 
 
 def test_the_page_of_a_run_shows_predicted_and_measured_figures(owner_browser, two_runs, make_job):
-    text = owner_browser.get(f"/runs/{two_runs[0].id}/").text
+    text = owner_browser.get(f"/runs/{two_runs[0].id}/performance/").text
     assert "Predicted and measured" in text
     section = text[text.index('id="predicted"') :]
     assert "100 ms" in section  # the measured step
     assert "medians of 30 steady steps" in section
     assert "energy counter" in section
     waiting = make_job(FP32, name="waiting")
-    assert "Predicted and measured" not in owner_browser.get(f"/runs/{waiting.run.id}/").text
+    assert "Predicted and measured" not in owner_browser.get(f"/runs/{waiting.run.id}/performance/").text
 
 
 def test_a_figure_that_was_not_predicted_has_the_reason(owner_browser, node, make_job):
     job = finish_job(make_job())
     forecasts.judge_all()
-    section = owner_browser.get(f"/runs/{job.run.id}/").text
+    section = owner_browser.get(f"/runs/{job.run.id}/performance/").text
     assert "not predicted" in section
     assert "not been probed" in section
+
+
+def test_cases_are_counted_with_the_unseen_ones(owner_browser, two_runs):
+    """Both runs have one configuration, so half of the figures are unseen."""
+    text = owner_browser.get(PAGE).text
+    assert "Published GPU configurations that ran" in text
+    row = " ".join(row_of(text, "Predicted and measured figures").split())
+    assert '<td class="right">6</td> <td class="right">3</td>' in row
+    assert "n = 1" in " ".join(row_of(text, "Memory").split())
+    line = owner_browser.get("/api/v1/accuracy", {"by": "field"}).json()["lines"][0]
+    assert (line["n"], line["n_unseen"]) == (2, 1)

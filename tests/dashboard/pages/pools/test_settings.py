@@ -64,7 +64,7 @@ def test_an_admin_changes_limits_and_prices_and_the_event_names_the_admin(save, 
     assert (pool.max_gang, pool.max_time_limit_s, pool.price_per_device_hour) == (2, 43200, 2.5)
     assert {team.slug for team in pool.allowed_teams.all()} == {"research", "others"}
     text = admin_browser.get(SETTINGS).text
-    assert "Largest gang: no limit → 2 devices" in text and "Teams: every team → others research" in text
+    assert "Largest job: no limit → 2 devices" in text and "Teams: every team → others research" in text
     assert PoolEvent.objects.get().actor == "ann"
 
 
@@ -175,7 +175,7 @@ def test_a_member_sees_the_quotas_of_their_team_only(
     mine, theirs = owner_browser.get(SETTINGS).text, stranger_browser.get(SETTINGS).text
     assert "Borrowable: any number → 7 devices" in mine and "9 devices" not in mine and "Others" not in mine
     assert "9 devices" in theirs and "7 devices" not in theirs and "Research" not in theirs
-    assert "Largest gang: no limit → 2 devices" in mine
+    assert "Largest job: no limit → 2 devices" in mine
     assert "<input" not in re.sub(
         r"<nav.*?</nav>", "", mine.split('class="pool-settings"')[1].split("<dialog")[0]
     )

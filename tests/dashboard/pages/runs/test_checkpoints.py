@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_exported_shows_the_reason(owner_browser, parent)
     parent.run.save()
     text = page(owner_browser, parent)
     assert "Hugging Face" not in text
-    assert "The model matches neither GPT-2 nor Llama" in text
+    assert "The model matches no supported family. The nearest: GPT-2 needs positions learned" in text
 
 
 def test_a_failed_job_resumes_in_another_layout(owner_browser, parent):

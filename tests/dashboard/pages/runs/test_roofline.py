@@ -44,7 +44,7 @@ def test_each_phase_and_the_whole_step_is_a_point_under_measured_ceilings(probed
         "FLOPs and bytes are counted",
     ):
         assert shown in text
-    assert text.count('href="#roofline-0-') == 4
+    assert text.count('href="#roofline-0-') == 2 * 4  # on wide and on narrow screens
 
 
 def test_an_unprobed_device_has_points_without_a_ceiling(node, owner_browser, make_job):
@@ -61,7 +61,7 @@ def test_a_run_without_steps_says_so(owner_browser, make_job):
 def test_runs_are_overlaid_on_the_compare_page(probed, owner_browser, make_job):
     runs = [finish_job(make_job("precision.dtype=fp32", name=name)).run for name in ("first", "second")]
     text = panel(owner_browser, *runs)
-    assert text.count('href="#roofline-') == 8
+    assert text.count('href="#roofline-') == 2 * 8
     assert text.count(" memory 12") == 1, "one device, one list of ceilings"
     assert "first, Whole step" in text and "second, Whole step" in text
     assert (

@@ -136,5 +136,5 @@ def test_more_templates_take_the_same_number_of_queries(
         for extra in "abcd":
             said = {"name": f"{number}{extra}", "description": "", "actor": "olga"}
             templates.save(team=team, spec=make_spec(), **said)
-        with django_assert_max_num_queries(21):
+        with django_assert_max_num_queries(22):
             browser.get(SUBMIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 from unittest.mock import patch
 
@@ -12,6 +13,7 @@ from jobs.models import Run
 from jobs.states.jobs import JobState
 from jobs.tracking import external_runs, params, run_annotations
 from tests.dashboard.conftest import set_state
+from tests.dashboard.page_text import collapse
 
 RUNS = "/runs/"
 
@@ -152,19 +154,36 @@ def test_pinned_runs_come_first_and_hidden_runs_are_marked(owner_browser, make_j
     assert [row.is_hidden for row in answer.context["page"].rows] == [False, True, False]
 
 
-def test_the_last_state_of_the_table_is_restored_per_user(owner_browser, browser_of, team_mate, make_job):
-    make_job()
+def test_columns_and_order_are_restored_per_user_and_the_filter_is_only_offered(
+    owner_browser, browser_of, team_mate, make_job
+):
+    make_job(name="tiny")
+    make_job(name="other")
     owner_browser.get(
         RUNS, {"filter": "tiny", "sort": "-name", "col": ["state", "param:seed"], "group": "pool"}
     )
     back = owner_browser.get(RUNS)
     assert back.status_code == 302
-    assert back.url == "/runs/?filter=tiny&sort=-name&col=state&col=param%3Aseed&group=pool".replace(
-        "%3A", ":"
-    )
+    assert back.url == "/runs/?sort=-name&col=state&col=param:seed&group=pool"
+    shown = collapse(owner_browser.get(back.url).text)
+    assert 'data-total="2"' in shown and 'Last filter</span> <span class="clip">tiny' in shown
     assert browser_of(team_mate).get(RUNS).status_code == 200
     owner_browser.get(RUNS, {"page": "1"})
     assert owner_browser.get(RUNS).status_code == 200
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_filter_says_how_many_runs_it_hides(owner_browser, make_job, seed):
+    drawn = random.Random(seed)
+    names = [drawn.choice(["red", "blue", "green"]) for _ in range(drawn.randint(1, 7))]
+    for name in names:
+        make_job(name=name)
+    wanted = drawn.choice(["red", "blue", "grey"])
+    shown = collapse(owner_browser.get(RUNS, {"filter": wanted}).text)
+    hidden = len(names) - names.count(wanted)
+    assert f"{hidden} run{'' if hidden == 1 else 's'} hidden" in shown
+    assert 'aria-label="Clear the filter' in shown and "Clear filter" in shown
+    assert "hidden</span>" not in collapse(owner_browser.get(RUNS, {"page": "1"}).text)
 
 
 def test_refreshed_rows_are_not_marked_as_the_best(owner_browser, make_job, give_metrics):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine.checkpoints.huggingface.architectures import (
     find_misfits,
     read_config,
 )
+from engine.checkpoints.huggingface.mapping.family import read_size
 from engine.model_math import counts
 from engine.spec.checks import refuse_impossible
 from engine.spec.spec import parse
@@ -74,3 +76,33 @@ def count_in_transformers(config: dict[str, Any]) -> int:
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_the_counts_are_those_of_transformers(name: str) -> None:
     assert count_in_transformers(ACCEPTED[name]["config"]) == ACCEPTED[name]["parameters"]
+
+
+STRANGE: tuple[Any, ...] = (
+    None, True, False, "x", "", "1e5", -1, 0, 1, 3, 1.5, 1e300, float("nan"), float("inf"), 2**40, [], [1], {},
+    {"x": 1}, {"rope_type": "yarn"}, {"type": "linear", "factor": "2"}, {"full_attention": 3},
+    {"rope_type": ["llama3"]},
+)  # fmt: skip
+FUZZ_ROUNDS = 3000
+
+
+def test_a_strange_value_in_a_config_is_refused_with_a_sentence_or_gives_a_model() -> None:
+    rng = random.Random(2026)
+    refused = 0
+    for _ in range(FUZZ_ROUNDS):
+        config = dict(rng.choice(list(ACCEPTED.values()))["config"])
+        extra = ("rope_parameters", "layer_types", "head_dim", "tie_word_embeddings", "num_key_value_heads")
+        for name in rng.sample([*config, *extra], rng.choice((1, 2))):
+            if name != "model_type":
+                config[name] = rng.choice(STRANGE)
+        try:
+            family, fields = read_config(config)
+            model = build_model(fields)
+        except ArchitectureError as error:
+            refused += 1
+            assert str(error).startswith("its "), error
+            continue
+        vocabulary = read_size({"vocab_size": 1000}, "vocab_size")
+        for mapping in family.mappings(model, vocabulary):
+            assert all(size > 0 for shape in mapping.hf_shapes() for size in shape)
+    assert FUZZ_ROUNDS / 4 < refused < FUZZ_ROUNDS

@@ -109,7 +109,7 @@ def test_a_resumed_run_keeps_the_number_format_of_its_checkpoint(checkpointed: A
         "budget": spec.budget.model_dump() | {"steps": 6},
     }
     again = start(parse(values), "again", resume_from=checkpointed.directory.newest_checkpoint()).succeeded()
-    assert "Number format fp32, as in the checkpoint." in [line.text for line in again.lines("note", "rank0")]
+    assert "Precision fp32, as in the checkpoint." in [line.text for line in again.lines("note", "rank0")]
     assert list(again.series("loss")) == [6]
 
 

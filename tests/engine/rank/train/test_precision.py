@@ -36,7 +36,7 @@ def test_auto_takes_bf16_only_where_it_is_clearly_faster(
 
 def test_the_message_has_the_measured_speed(seconds: dict[torch.dtype, float], tmp_path: Path) -> None:
     _, why, level = resolve("auto", tmp_path)
-    assert why == "Number format fp32: a bf16 matrix product runs at 0.02 x the speed of fp32 on this CPU."
+    assert why == "Precision fp32: a bf16 matrix product runs at 0.02 x the speed of fp32 on this CPU."
     assert level == "info"
 
 

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from engine.spec.spec import Spec
 from jobs import datasets
-from jobs.models import Attempt, Checkpoint, Job, Sweep
+from jobs.models import Attempt, Checkpoint, Job, Run, Sweep
 from jobs.people import sharing
 from jobs.queue import templates
 from jobs.states.jobs import AttemptState, JobState
-from jobs.tracking import artefacts, external_runs, projects
+from jobs.tracking import artefacts, deletion, external_runs, projects
 
 pytestmark = pytest.mark.django_db
 LINK = re.compile(r'\b(?:href|hx-get|data-url|data-log-url|data-refresh-url)="([^"]+)"')
@@ -47,6 +47,12 @@ def content(team, owner, node, make_job, give_metrics, settings):
         )
         give_metrics(job.run, loss=2.0, tokens_per_s=1000.0)
     run = external_runs.create(team=team, owner=owner, name="logged", origin="test", project=project)
+    gone = external_runs.create(team=team, owner=owner, name="gone", origin="test", project=project)
+    external_runs.set_state(gone, "succeeded", actor="olga")
+    Run.objects.filter(id=run.id).update(parent=gone)
+    external_runs.create(team=team, owner=owner, name="fold", origin="test", parent=run)
+    Job.objects.filter(name="a failed job").update(cloned_from=gone)
+    deletion.delete_runs(Run.objects.filter(id=gone.id), actor="olga")
     artefacts.save(run, "plots/loss.txt", [b"1"], actor="olga")
     give_metrics(run, **{"train/loss": 1.0, "acc": 0.5})
     templates.save(team=team, name="base", description="", spec=Spec(name="base"), actor="olga")
