@@ -7,14 +7,10 @@ from functools import lru_cache
 
 from engine.model_math import counts as arithmetic
 from engine.model_math.counts import LayerKind
-<<<<<<< HEAD
-from engine.planner import constants, frozen
+from engine.planner import block_fields, constants, frozen
 from engine.planner.shapes import SUBLAYERS as SUBLAYERS
 from engine.planner.shapes import StageShape as StageShape
 from engine.planner.shapes import stage_shapes as stage_shapes
-=======
-from engine.planner import block_fields, constants, frozen
->>>>>>> integ7
 from engine.planner.traits import OWN, EngineTraits
 from engine.spec.parts import Model, Parallel, Recompute
 from engine.spec.spec import Spec

@@ -134,12 +134,7 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         heartbeat.beat(0, Stage.LONG)
         restored = load_state(source, engine, spec, dtype, position, placement, recorder)
         saver = CheckpointSaver(
-<<<<<<< HEAD
-            directory, engine, spec, dtype, position, recorder, tokens.folder / TOKENIZER, restored, base.reference
-=======
-            directory, engine, spec, dtype, position, recorder, tokens.folder, restored,
-            base.reference if base else None,
->>>>>>> integ7
+            directory, engine, spec, dtype, position, recorder, tokens.folder, restored, base.reference
         )  # fmt: skip
     progress = ProgressLog(rank, spec.budget.steps)
     _log_position(seat, spec, placement, dtype)
