@@ -21,7 +21,7 @@ class AdapterShape(NamedTuple):
     inputs: int
     outputs: int
 
-    def count(self, rank: int) -> Count:
+    def parameters(self, rank: int) -> Count:
         """Return its parameters: those that tensor parallelism splits, and those that every tensor rank holds."""
         a, b = rank * self.inputs, rank * self.outputs
         if self.sublayer == HEAD:
@@ -42,7 +42,7 @@ def trained_per_layer(spec: Spec) -> list[Count]:
         return [*found[:-1], Count(0, 0)] if counts.is_tied(spec) else found
     found = [counts.count_of(spec, kind) if kind == "class_head" else Count(0, 0) for kind in kinds]
     for shape in adapter_shapes(spec):
-        own, before = shape.count(spec.adapter.rank), found[shape.layer]
+        own, before = shape.parameters(spec.adapter.rank), found[shape.layer]
         found[shape.layer] = Count(before.split + own.split, before.whole + own.whole)
     return found
 
@@ -52,7 +52,7 @@ def trained_parameters(spec: Spec) -> int:
 
 
 def adapter_parameters(spec: Spec) -> int:
-    return sum(sum(shape.count(spec.adapter.rank)) for shape in adapter_shapes(spec))
+    return sum(sum(shape.parameters(spec.adapter.rank)) for shape in adapter_shapes(spec))
 
 
 def flops_saved(spec: Spec) -> float:

@@ -157,7 +157,7 @@ def _budget(spec: Spec) -> Iterator[Problem]:
             f"validation is at the end. Validate every {max(1, spec.budget.steps // 10)} steps.",
             {"budget.validate_every": max(1, spec.budget.steps // 10)},
         )
-    if spec.optimiser.warmup_steps > spec.budget.steps:
+    if spec.num_warmup_steps > spec.budget.steps:
         yield Problem(
             "optimiser.warmup_steps",
             f"{spec.optimiser.warmup_steps} warm-up steps are more than the {spec.budget.steps} steps of the budget.",

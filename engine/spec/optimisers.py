@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 DEFAULT_NAME = "adamw"
 # Fields of the spec's optimiser part that most optimisers read.
 COMMON_FIELDS = frozenset(
-    {"learning_rate", "schedule", "warmup_steps", "weight_decay", "gradient_clip", "label_smoothing"}
+    {
+        "learning_rate",
+        "schedule",
+        "warmup_steps",
+        "warmup_share",
+        "floor",
+        "weight_decay",
+        "gradient_clip",
+        "label_smoothing",
+    }  # fmt: skip
 )
+ADAM_FIELDS = COMMON_FIELDS | {"beta1", "beta2", "epsilon"}
 LBFGS_HISTORY = 10  # pairs of steps and gradients in the curvature estimate, each as large as the model
 FP32_FORMATS = ("fp32", "auto", "tf32")
 
@@ -63,8 +73,8 @@ def _lbfgs_bytes(spec: Spec) -> float:
 
 
 _ROWS = (
-    OptimiserRow("adamw", "AdamW", lambda spec: 8.0),
-    OptimiserRow("adam", "Adam", lambda spec: 8.0),
+    OptimiserRow("adamw", "AdamW", lambda spec: 8.0, fields=ADAM_FIELDS),
+    OptimiserRow("adam", "Adam", lambda spec: 8.0, fields=ADAM_FIELDS),
     OptimiserRow("sgd", "SGD", _sgd_bytes, fields=COMMON_FIELDS | {"momentum"}),
     OptimiserRow(
         "adafactor", "Adafactor", _adafactor_bytes,
@@ -76,7 +86,7 @@ _ROWS = (
     ),
     OptimiserRow(
         "lbfgs", "L-BFGS", _lbfgs_bytes,
-        fields=COMMON_FIELDS - {"warmup_steps"},
+        fields=COMMON_FIELDS - {"warmup_steps", "warmup_share"},
         needs={
             "parallel.data": Need((1,), "one rank, because its line search evaluates the loss several times a step"),
             "parallel.tensor": Need((1,), "one rank"),

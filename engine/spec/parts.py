@@ -134,6 +134,26 @@ class Optimiser(SpecPart):
         description="After the warm-up; wsd: constant, then decay over the last fifth",
     )
     warmup_steps: int = Field(20, ge=0, le=1_000_000, title="Warm-up steps", description="Linear from zero")
+    warmup_share: Real | None = Field(
+        None, ge=0, le=1, title="Warm-up share", description="Of all steps, in place of warm-up steps"
+    )
+    floor: Real | None = Field(
+        None, ge=0, le=1, title="Rate floor",
+        description="Lowest share of the learning rate; empty: 0.1 for cosine, 0 for other schedules",
+    )  # fmt: skip
+    beta1: Real = Field(
+        0.9, ge=0, lt=1, title="Beta 1", description="Share of the mean gradient that each step keeps"
+    )
+    beta2: Real = Field(
+        0.95,
+        ge=0,
+        lt=1,
+        title="Beta 2",
+        description="Share of the mean squared gradient that each step keeps",
+    )
+    epsilon: Real = Field(
+        1e-8, gt=0, le=1, title="Epsilon", description="Added to the root of the mean squared gradient"
+    )
     momentum: Real = Field(
         0.9,
         ge=0,

@@ -70,6 +70,11 @@ class Spec(SpecPart):
         """Steps of the budget; a fabric test runs one message size per step."""
         return min(self.budget.steps, MAX_SIZES) if self.kind == "fabric_test" else self.budget.steps
 
+    @property
+    def num_warmup_steps(self) -> int:
+        share = self.optimiser.warmup_share
+        return self.optimiser.warmup_steps if share is None else round(share * self.budget.steps)
+
     def zero_stage_in(self, dtype: str) -> int:
         """The ZeRO stage that runs. One data rank in a 32-bit format shards nothing and keeps no master copy, so
         stage 0 gives the same result without ZeRO's copies of every gradient."""

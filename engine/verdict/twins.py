@@ -70,7 +70,8 @@ def shorten(spec: Spec) -> Spec:
     budget = {"steps": TWIN_STEPS, "validate_every": 0, "checkpoint_every": 0}
     changes: dict[str, Any] = {f"budget.{name}": value for name, value in budget.items()}
     changes |= {
-        "optimiser.warmup_steps": min(spec.optimiser.warmup_steps, TWIN_STEPS),
+        "optimiser.warmup_steps": min(spec.num_warmup_steps, TWIN_STEPS),
+        **({"optimiser.warmup_share": None} if spec.optimiser.warmup_share is not None else {}),
         "priority": "normal" if spec.priority == "high" else spec.priority,
     }
     return parse(merged(values, nested(changes)))

@@ -66,8 +66,23 @@ def find_sources(attempt: Attempt, node: Node, node_dir: Path, *, is_gang: bool 
         else:
             if location.is_start:
                 return Sources(start_from=path)
-            return Sources(resume_from=path, older=_find_older(location.checkpoint, node, node_dir, is_gang))
+            older = _find_older(location.checkpoint, node, node_dir, is_gang)
+            return Sources(path, _find_base(attempt, node, node_dir), older)
     raise CheckpointAway(f"{CHECKS_LIMIT} checkpoints in a row are lost or damaged")
+
+
+def _find_base(attempt: Attempt, node: Node, node_dir: Path) -> Path | None:
+    """Return the frozen weights of a resumed job with adapters, whose checkpoints hold the adapters alone; None for
+    other jobs. Raises CheckpointPending, CheckpointAway."""
+    if not (attempt.job.spec.get("adapter") or {}).get("rank"):
+        return None
+    start = attempt.job.start_checkpoint
+    if start is None:
+        return initial_weights.folder_for_job(attempt.job)
+    path = _find_here(start, node, node_dir, False)
+    if path is None or not (path / MANIFEST).is_file():
+        _request_copy(locations.locate_checkpoint(start), node)
+    return path
 
 
 def _find_older(row: Checkpoint, node: Node, node_dir: Path, needs_shared: bool) -> tuple[Path, ...]:

@@ -31,8 +31,10 @@ RARE = {
     *(f"model.{name}" for name in Model.model_fields if name not in COMMON_MODEL_FIELDS),
     "data.validation_share", "data.token_dropout",
     "parallel.offload_optimiser", "parallel.offload_parameters",
+    "optimiser.warmup_share", "optimiser.floor", "optimiser.beta1", "optimiser.beta2", "optimiser.epsilon",
     "optimiser.weight_decay", "optimiser.gradient_clip", "optimiser.label_smoothing",
     "guard.on_broken_step", "guard.spike_factor", "guard.patience",
+    "adapter.alpha", "adapter.dropout", "adapter.targets",
     "budget.keep_checkpoints", "budget.keep_best", "budget.time_limit_s",
 }  # fmt: skip
 
@@ -97,8 +99,16 @@ WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 # Section of the spec -> title of its group; others have the section's name
-GROUP_TITLES = {"BatchSizes": "Batch", "Guard": "Loss spikes and NaN"}
-TRAINING_GROUPS = ("Model", "Data", "Batch", "Precision", "Optimiser", "Loss spikes and NaN")
+GROUP_TITLES = {"BatchSizes": "Batch", "Guard": "Loss spikes and NaN", "Adapter": "Adapter (LoRA)"}
+TRAINING_GROUPS = (
+    "Model",
+    "Data",
+    "Batch",
+    "Precision",
+    "Optimiser",
+    "Adapter (LoRA)",
+    "Loss spikes and NaN",
+)
 
 
 @dataclass(frozen=True)

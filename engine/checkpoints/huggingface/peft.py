@@ -146,7 +146,7 @@ def list_modules(family: Family, model: Model, vocab_size: int) -> dict[str, Pef
             continue
         # Only an interleaved matrix has its rows in another order; a transposed one is no matter of A and B.
         transform = INTERLEAVED if mapping.transform is INTERLEAVED else PLAIN
-        inputs, keys = mapping.shapes[0][1], {}
+        keys: dict[AdapterKey, int] = {}
         for (layer, name), shape in zip(places, mapping.shapes, strict=True):
             leaf = name.rpartition(".")[2]
             if leaf in FUSED and len(mapping.hf_names) == len(FUSED[leaf]):
@@ -155,7 +155,7 @@ def list_modules(family: Family, model: Model, vocab_size: int) -> dict[str, Pef
                 keys[AdapterKey(layer, name, leaf)] = shape[0]
         groups = [keys] if len(mapping.hf_names) == 1 else [{key: size} for key, size in keys.items()]
         for hf_name, rows in zip(mapping.hf_names, groups, strict=True):
-            found[hf_name.removesuffix(".weight")] = PeftModule(rows, inputs, transform)
+            found[hf_name.removesuffix(".weight")] = PeftModule(rows, mapping.shapes[0][1], transform)
     return found
 
 

@@ -1,4 +1,6 @@
-"""Low-rank adapters beside frozen linear layers (LoRA: Hu et al., arXiv 2106.09685).
+"""Low-rank adapters beside frozen linear layers.
+
+LoRA: Hu et al., arXiv 2106.09685.
 
 y = W x + alpha / rank B A x. Under tensor parallelism an adapter follows its matrix: of one split by output features B
 is split and A x is the same on every rank; of one split by input features A is split and A x is summed over the ranks.

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from deepspeed import comm
+from torch import nn
 
 from engine.checkpoints.adapters import fingerprint
 from engine.checkpoints.folder import MANIFEST, TOKENIZER, DamagedCheckpointError, ResumeError
@@ -94,19 +95,23 @@ def choose_dtype(
 
 @dataclass(frozen=True)
 class FrozenBase:
-    """The frozen weights of a run with adapters, and how its checkpoints refer to them."""
+    """The frozen weights of a run with adapters, and how its checkpoints refer to them. Others have none."""
 
-    weights: InitialWeights
-    reference: dict[str, str]  # path, title, checksum
+    weights: InitialWeights | None = None
+    reference: dict[str, str] | None = None  # path, title, checksum
+
+    def load(self, model: nn.Module, position: RankPosition) -> None:
+        if self.weights is not None:
+            state.load_frozen(model, self.weights, position)
 
 
 def open_frozen_base(
     source: OpenCheckpoint | None, spec: Spec, placement: Placement, heartbeat: Heartbeat, is_first: bool
-) -> FrozenBase | None:
-    """Open the frozen weights; None without adapters. The first rank computes their checksum and, on a resume,
+) -> FrozenBase:
+    """Open the frozen weights of a run with adapters. The first rank computes their checksum and, on a resume,
     compares it with that of the checkpoint. Raises SpecError, ResumeError."""
     if not spec.adapter.is_on:
-        return None
+        return FrozenBase()
     if source is None:
         assert placement.start_from is not None, "the rules refuse adapters without initial weights"
     if placement.start_from:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import logging
 import os
 import signal
@@ -26,7 +27,6 @@ from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.rank.bench import fabric_test
 from engine.rank.checkpoint.async_save import CheckpointSaver
 from engine.rank.checkpoint.position import RankPosition
-from engine.rank.checkpoint.state import load_frozen
 from engine.rank.measure import progress_log
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.progress_log import ProgressLog
@@ -121,25 +121,20 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         _join_process_group(placement, seat, breakdown)
         source = choose_source(placement, recorder, heartbeat)
         dtype = choose_dtype(spec, seat, placement, source, recorder)
-        # Dropout differs by stage and data rank. It is the same on tensor ranks, which replicate the residual stream.
-        # Weights are initialised from their own seeds.
-        torch.manual_seed(spec.seed * 1_000_003 + seat.stage * spec.parallel.data + seat.data_rank)
+        _seed_dropout(spec, seat)
         loss = Loss(spec.optimiser.label_smoothing)
         guard = DivergenceGuard(spec)
         update = Update(spec.optimiser.gradient_clip, guard)
         base = open_frozen_base(source, spec, placement, heartbeat, seat.rank == 0)
         position = RankPosition.from_seat(seat, spec)
-        engine, optimiser = build_engine(
-            spec, dtype, seat.device_kind, loss, update,
-            lambda model: load_frozen(model, base.weights, position) if base else None,
-        )  # fmt: skip
+        load = functools.partial(base.load, position=position)
+        engine, optimiser = build_engine(spec, dtype, seat.device_kind, loss, update, load)
         micro_batches = MicroBatches(spec, seat.data_rank, device, heartbeat)
         trainer = _trainer_class(spec)(spec, engine, loss, micro_batches, breakdown, update)
         heartbeat.beat(0, Stage.LONG)
         restored = load_state(source, engine, spec, dtype, position, placement, recorder)
         saver = CheckpointSaver(
-            directory, engine, spec, dtype, position, recorder, tokens.folder, restored,
-            base.reference if base else None,
+            directory, engine, spec, dtype, position, recorder, tokens.folder, restored, base.reference
         )  # fmt: skip
     progress = ProgressLog(rank, spec.budget.steps)
     _log_position(seat, spec, placement, dtype)
@@ -150,6 +145,12 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         directory, spec, dtype, device, started_at, restored, tokens, engine, optimiser, trainer, update, guard,
         breakdown, recorder, saver, heartbeat, progress, seat, tracer, clock, placement.halt_at_step,
     )  # fmt: skip
+
+
+def _seed_dropout(spec: Spec, seat: RankSeat) -> None:
+    """Dropout differs by stage and data rank. It is the same on tensor ranks, which replicate the residual stream.
+    Weights are initialised from their own seeds."""
+    torch.manual_seed(spec.seed * 1_000_003 + seat.stage * spec.parallel.data + seat.data_rank)
 
 
 def _log_position(seat: RankSeat, spec: Spec, placement: Placement, dtype: str) -> None:

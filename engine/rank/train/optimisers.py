@@ -12,7 +12,6 @@ from engine.spec.optimisers import LBFGS_HISTORY, OPTIMISERS
 from engine.spec.parts import Optimiser
 from engine.spec.spec import Spec
 
-BETAS = (0.9, 0.95)
 LBFGS_EVALUATIONS = 25  # of the loss in one step, at most
 
 Parameters = list[nn.Parameter]
@@ -34,15 +33,20 @@ def decay_groups(chosen: Optimiser, parameters: Parameters) -> list[dict[str, An
     return [group for group in groups if group["params"]]  # ZeRO cannot flatten an empty group
 
 
+def _adam_arguments(chosen: Optimiser) -> dict[str, Any]:
+    betas = (chosen.beta1, chosen.beta2)
+    return {"lr": chosen.learning_rate, "betas": betas, "eps": chosen.epsilon, "fused": True}
+
+
 # Fused: 5.6 ms against 20 ms for 5 M parameters on a CPU, and no op to compile, unlike DeepSpeedCPUAdam.
 def build_adamw(chosen: Optimiser, parameters: Parameters) -> torch.optim.Optimizer:
     groups = decay_groups(chosen, parameters)
-    return torch.optim.AdamW(groups, lr=chosen.learning_rate, betas=BETAS, fused=True)
+    return torch.optim.AdamW(groups, **_adam_arguments(chosen))
 
 
 def build_adam(chosen: Optimiser, parameters: Parameters) -> torch.optim.Optimizer:
     groups = decay_groups(chosen, parameters)
-    return torch.optim.Adam(groups, lr=chosen.learning_rate, betas=BETAS, fused=True)
+    return torch.optim.Adam(groups, **_adam_arguments(chosen))
 
 
 def build_sgd(chosen: Optimiser, parameters: Parameters) -> torch.optim.Optimizer:

@@ -9,7 +9,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 
 from engine.checkpoints.folder import ResumeError
 from engine.checkpoints.huggingface.architectures import ArchitectureError
-from engine.checkpoints.huggingface.export import export
+from engine.checkpoints.huggingface.export import export, export_adapters
 from jobs.attempts import checkpoints
 from jobs.models import Checkpoint, Run
 
@@ -23,6 +23,9 @@ class Command(BaseCommand):
         listing.add_argument("run", help="the run's id")
         exporting = commands.add_parser("export", help="config.json, tokenizer.json and model.safetensors")
         exporting.add_argument("run", help="the run's id")
+        exporting.add_argument(
+            "--adapter", action="store_true", help="the adapters alone, in the format of Hugging Face's peft"
+        )
         exporting.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
         which = exporting.add_mutually_exclusive_group()
         which.add_argument("--step", type=int, help="step of the checkpoint (default: the newest)")
@@ -39,7 +42,7 @@ class Command(BaseCommand):
                 loss = "" if row.validation_loss is None else f"  validation loss {row.validation_loss:.4g}"
                 self.stdout.write(f"{row.step}  {row.path}{loss}")
         else:
-            self._export(run, self._chosen(run, options), options["folder"])
+            self._export(run, self._chosen(run, options), options["folder"], options["adapter"])
 
     def _chosen(self, run: Run, options: dict[str, Any]) -> Checkpoint:
         if options["best"]:
@@ -52,7 +55,7 @@ class Command(BaseCommand):
             raise CommandError(f"Run {run.id} does not have that checkpoint; it has steps: {steps}.")
         return row
 
-    def _export(self, run: Run, row: Checkpoint, folder: Path) -> None:
+    def _export(self, run: Run, row: Checkpoint, folder: Path, is_adapter: bool) -> None:
         path = checkpoints.get_local_path(row)
         if path is None:
             raise CommandError(
@@ -61,7 +64,7 @@ class Command(BaseCommand):
         if folder.exists() and any(folder.iterdir()):
             raise CommandError(f"{folder} is not empty; name a new folder.")
         try:
-            family = export(path, folder)
+            family = export_adapters(path, folder) if is_adapter else export(path, folder)
         except (ArchitectureError, ResumeError, OSError) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(

@@ -51,14 +51,14 @@ def draw(rng: random.Random) -> tuple[Spec, str, int]:
     return spec, rng.choice(list(SUBLAYERS)), ranks
 
 
-def saved_bytes(spec: Spec, sublayer: str, dtype: torch.dtype, ranks: int) -> float:
+def saved_bytes(spec: Spec, layer: int, sublayer: str, dtype: torch.dtype, ranks: int) -> float:
     """Return the bytes per token that autograd saves in one sublayer."""
     sizes = []
     for count in (1, 2):
         with mock.patch.object(tensor_parallel.comm, "all_reduce", lambda *_, **__: None):
             shard = tensor_parallel.TensorShard(0, ranks)
             block = SUBLAYERS[sublayer](spec, shard)
-            attach_adapters(spec, 1, block, shard)
+            attach_adapters(spec, layer, block, shard)
             run = _select_sublayer(block.to(dtype).train(), sublayer)
             shape = (count, spec.model.context, spec.model.width)
             x, source = (torch.randn(shape, dtype=dtype, requires_grad=True) for _ in range(2))
@@ -78,7 +78,8 @@ def test_saved_activations_of_a_frozen_sublayer(index: int) -> None:
     layer = 1 + spec.model.num_encoder_layers + 1 if family == "encoder-decoder" else 1
     trained = spec.model_copy(update={"adapter": Adapter()})
     for dtype, value in ((torch.float32, 4), (torch.bfloat16, 2)):
-        measured = saved_bytes(spec, sublayer, dtype, ranks) - saved_bytes(trained, sublayer, dtype, ranks)
+        measured = saved_bytes(spec, layer, sublayer, dtype, ranks)
+        measured -= saved_bytes(trained, layer, sublayer, dtype, ranks)
         changed = frozen.changed_bytes(spec, layer, sublayer, value, on_cuda=False)
         assert changed == pytest.approx(measured, abs=0.01), (sublayer, spec.adapter, spec.model)
 
@@ -110,4 +111,6 @@ def test_a_plan_counts_what_is_trained_apart() -> None:
     assert adapted.num_trained == trained_parameters(spec) == adapter_parameters(spec)
     assert adapted.num_parameters == whole.num_parameters
     assert adapted.peak.optimiser_bytes < 0.2 * whole.peak.optimiser_bytes
-    assert adapted.flops_per_step < 0.75 * whole.flops_per_step
+    assert 2 / 3 < adapted.flops_per_step / whole.flops_per_step < 0.85, (
+        "no products for gradients of frozen weights"
+    )
