@@ -25,7 +25,7 @@ COMMON_FIELDS = frozenset(
         "weight_decay",
         "gradient_clip",
         "label_smoothing",
-    }  # fmt: skip
+    }
 )
 ADAM_FIELDS = COMMON_FIELDS | {"beta1", "beta2", "epsilon"}
 LBFGS_HISTORY = 10  # pairs of steps and gradients in the curvature estimate, each as large as the model
