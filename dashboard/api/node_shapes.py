@@ -56,6 +56,7 @@ class NodeDetail(NodeOut):
     pool: str
     allocation: str  # idle, mixed or full
     events: list[NodeEventOut]  # newest first, at most 100
+    num_events: int  # also the older ones
 
 
 class NodePage(Schema):
@@ -94,6 +95,7 @@ class TokenCreated(TokenOut):
 
 class Tokens(Schema):
     items: list[TokenOut]
+    total: int  # also those beyond `items`
 
 
 class TokenLifetimeIn(Schema):

@@ -24,6 +24,7 @@ from dashboard.html.badges import (
 )
 from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
 from dashboard.html.navigation import NavigationItem
+from dashboard.html.shown_rows import MORE, ShownRows
 from dashboard.pages.jobs.actions import JobAction, list_actions
 from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
@@ -109,6 +110,16 @@ def navigation_items(context: dict[str, Any]) -> list[tuple[NavigationItem, bool
     match = context["request"].resolver_match
     current = match.url_name if match else None
     return [(item, current == item.route or current in item.child_routes) for item in urls.NAVIGATION]
+
+
+@register.inclusion_tag("parts/shown.html", takes_context=True)
+def shown(context: dict[str, Any], rows: ShownRows, rest: str = "", page: str = "") -> dict[str, Any]:
+    """Render '50 of 312' with a link to all rows, or with `rest`, which says where they are. `page`: its address, where
+    the list is part of another response."""
+    values = context["request"].GET.copy()
+    if rows.name not in values.getlist(MORE):
+        values.appendlist(MORE, rows.name)
+    return {"rows": rows, "rest": rest, "address": f"{page}?{values.urlencode()}"}
 
 
 @register.filter

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.access import Scope
+from dashboard.html.shown_rows import select_shown
 from dashboard.pages.runs import attempts
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
@@ -46,12 +47,13 @@ def build_context(run: Run, scope: Scope) -> dict[str, Any]:
     if run.job is None:
         return {"cost": None, "attempts": [], "events": [], "phases": [], "placement": [], "checkpoints": []}
     records = get_attempt_history(run, run.job, scope.seen(Run))
-    events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
+    events = select_shown(run.job.events.order_by("-id"), EVENTS_SHOWN)
     newest = records[0].attempt if records else None
     return {
         "cost": get_run_cost(run),
         "attempts": [attempts.AttemptCard(record) for record in records],
         "lost_steps": sum(record.lost_steps or 0 for record in records),
+        "shown_events": events,
         "events": _without_repetitions([event for event in events if event.kind != "checkpoint"]),
         "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
         **_build_checkpoints(run, scope),
