@@ -9,9 +9,10 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from dashboard.charts.panels import Panel
 from dashboard.html.badges import (
     ATTEMPT_BADGES,
     DEVICE_BADGES,
@@ -22,8 +23,9 @@ from dashboard.html.badges import (
     WAITING_BADGES,
     Badge,
 )
-from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
+from dashboard.html.markup import ago, ahead, badge_markup, cut_middle, icon, job_badge, tone_badge
 from dashboard.html.navigation import NavigationItem
+from dashboard.html.panel_markup import render_panel
 from dashboard.html.shown_rows import MORE, ShownRows
 from dashboard.pages.jobs.actions import JobAction, list_actions
 from dashboard.pages.submit.spec_fields import SpecField
@@ -34,7 +36,6 @@ from jobs.nodes.heartbeat import current_health
 from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
-CUT_LONG, CUT_TAIL = 24, 12  # characters; shared/names.js has the same
 register = template.Library()
 for _tag in (icon, tone_badge, job_badge, ahead, ago):
     register.simple_tag(_tag)
@@ -156,13 +157,14 @@ def nth(values: Sequence[Any], index: int) -> Any:
     return values[index]
 
 
-@register.filter
-def cut_middle(name: str) -> SafeString:
-    """Render a name that is cut in the middle where there is too little room: its ends tell it apart."""
-    text = str(name)
-    at = len(text) - CUT_TAIL if len(text) > CUT_LONG else len(text)
-    parts = format_html_join("", "<span>{}</span>", ((part,) for part in (text[:at], text[at:]) if part))
-    return format_html('<span class="cut">{}</span>', parts)
+register.filter(cut_middle)
+
+
+@register.simple_tag
+def chart_panel(
+    panel: Panel, state: str = "", absences: Sequence[Any] = (), sources: Sequence[Any] = ()
+) -> SafeString:
+    return render_panel(panel, state, absences, sources)
 
 
 @register.filter

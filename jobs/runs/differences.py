@@ -38,4 +38,6 @@ def find_differences(runs: Sequence[Run]) -> RunDifferences:
     keys = [*groups, *(key for key, _ in differ if key not in set(groups))]
     facets = keys[: MAX_FACET_VALUES // max(1, len(runs))]
     groupable = [key for key in groups or keys if key in set(facets)]
-    return RunDifferences(differ, same, {key: values[key] for key in facets}, groupable, len(keys) - len(facets))
+    return RunDifferences(
+        differ, same, {key: values[key] for key in facets}, groupable, len(keys) - len(facets)
+    )
