@@ -18,6 +18,7 @@ from django.http import Http404, HttpRequest
 
 from jobs.models import (
     Dataset,
+    Deletion,
     Job,
     Membership,
     Project,
@@ -29,29 +30,32 @@ from jobs.models import (
     Team,
     Template,
 )
-from jobs.models.people import Role
+from jobs.models.people import Role, TokenScope
+from jobs.people.audit import Source
 
 Owned = TypeVar("Owned", bound=Model)
 
 
 class AccessRule(NamedTuple):
-    """How rows of a model belong to a team."""
+    """How rows of a model belong to a team, and when they are hidden."""
 
     related: tuple[str, ...]  # read together with a row
     is_open_to_admins: bool = False  # an admin's session opens and writes the rows of every team
     team: str = "team"  # the lookup of the team
+    deletion: str = ""  # the lookup of what hides a row in the bin
 
 
 RULES: dict[type[Model], AccessRule] = {
-    Job: AccessRule(("team", "owner", "pool", "run"), True),
-    Run: AccessRule(("team", "owner", "job", "job__pool", "project", "parent"), True),
+    Job: AccessRule(("team", "owner", "pool", "run"), True, deletion="run__deletion"),
+    Run: AccessRule(("team", "owner", "job", "job__pool", "project", "parent"), True, deletion="deletion"),
     Sweep: AccessRule(("team", "owner"), True),
     SavedView: AccessRule(("team", "owner"), True),
     Report: AccessRule(("team", "owner"), True),
     Template: AccessRule(("team",)),
     Dataset: AccessRule(("team", "owner")),
-    Project: AccessRule(("team",)),
-    SavedModel: AccessRule(("run",), team="run__team"),
+    Project: AccessRule(("team",), deletion="deletion"),
+    SavedModel: AccessRule(("run",), team="run__team", deletion="run__deletion"),
+    Deletion: AccessRule(("team",)),
 }
 
 
@@ -61,6 +65,7 @@ class Scope:
 
     user: User
     team: Team | None = None  # of the token; None for a session, which acts in all teams of its user
+    token_scope: str = TokenScope.ADMIN  # of the token; a session may do everything that its user may
 
     @property
     def name(self) -> str:
@@ -143,9 +148,10 @@ class Scope:
     def seen(self, model: type[Owned]) -> QuerySet[Owned]:
         """The rows that are listed."""
         team = RULES[model].team
+        rows = _outside_bin(model)
         if self.team:
-            return model._default_manager.filter(**{team: self.team})
-        return model._default_manager.filter(**{f"{team}__memberships__user_id": self.user.pk})
+            return rows.filter(**{team: self.team})
+        return rows.filter(**{f"{team}__memberships__user_id": self.user.pk})
 
     def listed(self, model: type[Owned]) -> QuerySet[Owned]:
         """The listed rows with their related rows."""
@@ -155,7 +161,7 @@ class Scope:
         """The rows that can be opened by id, with their related rows."""
         rule = RULES[model]
         if self.opens_every_team and rule.is_open_to_admins:
-            return model._default_manager.select_related(*rule.related)
+            return _outside_bin(model).select_related(*rule.related)
         return self.listed(model)
 
     def writable(self, model: type[Owned]) -> QuerySet[Owned]:
@@ -194,6 +200,16 @@ class Scope:
         if not self.can_write(found):
             raise Http404
         return found
+
+
+def get_source(request: HttpRequest) -> Source:
+    """Who sends this request, and from where, for the audit log."""
+    return Source(get_scope(request).name, request.META.get("REMOTE_ADDR", ""))
+
+
+def _outside_bin(model: type[Owned]) -> QuerySet[Owned]:
+    rows, deletion = model._default_manager.all(), RULES[model].deletion
+    return rows.filter(**{f"{deletion}__isnull": True}) if deletion else rows
 
 
 def get_scope(request: HttpRequest) -> Scope:

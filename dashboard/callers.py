@@ -17,7 +17,8 @@ from ninja.security import HttpBearer, SessionAuth
 
 from dashboard.access import Scope
 from dashboard.server import csrf_reasons
-from jobs.people import accounts
+from dashboard.token_scopes import find_refusal
+from jobs.people import api_tokens
 
 UNKNOWN_TOKEN = "This token is not known, or it has expired."
 
@@ -29,6 +30,8 @@ class BearerToken(HttpBearer):
         scope = scope_from_token(token)
         if scope is None:
             raise AuthenticationError(message=UNKNOWN_TOKEN)
+        if refusal := find_refusal(scope.token_scope, request.method or "", request.path):
+            raise HttpError(403, refusal)
         return scope
 
 
@@ -72,8 +75,8 @@ def identify(request: HttpRequest) -> Scope | None:
 
 def scope_from_token(token: str) -> Scope | None:
     """None for a token that is unknown or has expired, or whose user has left its team."""
-    found = accounts.user_of_token(token)
-    return Scope(*found) if found else None
+    found = api_tokens.find(token)
+    return Scope(found.user, found.team, found.scope) if found else None
 
 
 def scope_from_session(session_key: str) -> Scope | None:

@@ -121,8 +121,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+SESSION_ENGINE = "jobs.people.session_store"
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "jobs"
+LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
@@ -243,6 +244,12 @@ SILENT_RUN_LIMIT_S = env.whole(
     6 * 3600,
     "s",
     "A logged run silent for this long counts as killed; 0: never.",
+)
+BIN_KEEP_S = env.whole(
+    "FOURWALLS_BIN_KEEP_S",
+    7 * 24 * 3600,
+    "s",
+    "Deleted runs and projects stay in the bin for this long, then they are deleted for good.",
 )
 PREEMPT_AFTER_S = env.whole(
     "FOURWALLS_PREEMPT_AFTER_S", 300, "s", "No attempt is preempted sooner after its start."

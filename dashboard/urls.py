@@ -5,7 +5,6 @@ from importlib import import_module
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from dashboard import errors
 from dashboard.api import points
@@ -16,10 +15,12 @@ from dashboard.pages.people.views import SignIn
 
 # In the order of the navigation bar. The run table comes before the run page: both routes begin with runs/.
 FAMILIES = (
+    "home",
     "people",
     "submit",
     "jobs",
     "table",
+    "projects",
     "runs",
     "sweeps",
     "compare",
@@ -29,7 +30,11 @@ FAMILIES = (
     "accounting",
     "pools",
     "nodes",
+    "account",
+    "teams",
+    "client",
     "metrics",
+    "health",
 )
 
 PAGES = [import_module(f"dashboard.pages.{family}.urls") for family in FAMILIES]
@@ -37,7 +42,6 @@ NAVIGATION = tuple(item for pages in PAGES for item in getattr(pages, "NAVIGATIO
 
 urlpatterns = [
     *[path("", include(pages)) for pages in PAGES],
-    path("", RedirectView.as_view(pattern_name="jobs"), name="home"),
     path("login/", SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("live", live, name="live"),

@@ -2,7 +2,7 @@
 
     python -m engine train FILE.yaml|PRESET --dir DIR [--set model.layers=4 ...] [--resume]
     python -m engine plan FILE.yaml|PRESET [--device NAME] [--count N] [--host-gib N] [--disk-gib N] [--json]
-    python -m engine judge DIR [--json]
+    python -m engine judge DIR [--device NAME] [--json]
     python -m engine trace --dir DIR [--steps N] [--rank R ...]
     python -m engine devices
 
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
     if options.command == "plan":
         return _plan(options)
     if options.command == "judge":
-        return _judge(AttemptDirectory(options.folder.resolve()), options.json)
+        return _judge(AttemptDirectory(options.folder.resolve()), options.json, options.device)
     directory = AttemptDirectory(options.dir.resolve())
     if options.command == "trace":
         return _trace(directory, options.steps, tuple(options.rank or [0]))
@@ -127,7 +127,12 @@ def _build_parser() -> argparse.ArgumentParser:
     planned.add_argument("--host-gib", type=float, metavar="N", help="host memory of a node")
     planned.add_argument("--disk-gib", type=float, metavar="N", help="free disk for checkpoints")
     judged = commands.add_parser("judge", help="name the hardware limit that an attempt meets")
-    judged.add_argument("folder", type=Path, metavar="DIR", help="the --dir of 'train'")
+    judged.add_argument(
+        "folder", type=Path, metavar="DIR", help="the --dir of 'train', or an attempt of a node"
+    )
+    judged.add_argument(
+        "--device", metavar="NAME", help="speeds of this device (default: those stored in the folder)"
+    )
     for command in (planned, judged):
         command.add_argument("--json", action="store_true", help="print JSON")
     commands.add_parser("devices", help="list this machine's devices as JSON")
@@ -150,12 +155,14 @@ def _plan(options: argparse.Namespace) -> int:
         return _refuse(error)
 
 
-def _judge(directory: AttemptDirectory, is_json: bool) -> int:
+def _judge(directory: AttemptDirectory, is_json: bool, device: str | None) -> int:
     try:
-        return run_judge(directory, is_json)
+        return run_judge(directory, is_json, device)
     except NoAttempt as error:
         _print_message(str(error))
         return EXIT_USAGE
+    except SpecError as error:
+        return _refuse(error)
 
 
 def _refuse(error: SpecError) -> int:

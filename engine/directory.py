@@ -2,6 +2,7 @@
 
     spec.json        the frozen spec
     plan.json        the plan made before the start
+    profile.json     HardwareProfile of the devices, as known before the start; missing if nothing was known
     placement.json   Placement: the seat of each rank, and the checkpoint to resume from
     control          'prepare', 'run', 'stop' or 'abort', written by the agent, read by the supervisor
     lease            unix time of its end, renewed by the agent; once it has expired the supervisor stops the ranks
@@ -17,7 +18,6 @@ Every file except spool and log is replaced by rename, so a reader never sees a 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
+
+from engine.small_files import write_atomically, write_small
 
 if TYPE_CHECKING:
     from engine.spec.spec import Spec
@@ -67,6 +69,8 @@ class RankSeat(msgspec.Struct, frozen=True):
     data_rank: int
     stage: int
     tensor_rank: int = 0
+    device_name: str = ""  # for people
+    memory_bytes: int | None = None  # of the device
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -92,6 +96,10 @@ class Placement(msgspec.Struct, frozen=True):
     # Complete checkpoints of earlier attempts, newest first: tried in turn if resume_from is damaged, after the older
     # ones in its own folder.
     older_checkpoints: tuple[str, ...] = ()
+    queued_s: float = 0.0  # that the job has waited in the queue so far
+    assigned_at: float | None = (
+        None  # since when the attempt has held its devices; None: since its supervisor started
+    )
 
     @property
     def has_other_nodes(self) -> bool:
@@ -158,6 +166,7 @@ class AttemptDirectory:
         *,
         control: Control = "run",
         shared_checkpoints: Path | None = None,
+        profile: dict[str, Any] | None = None,
     ) -> None:
         """Write everything the supervisor needs; checkpoints go to `shared_checkpoints` if that is given.
 
@@ -172,6 +181,8 @@ class AttemptDirectory:
             self.checkpoints.symlink_to(shared_checkpoints, target_is_directory=True)
         write_atomically(self.path / "spec.json", json.dumps(spec.model_dump(), indent=1).encode())
         write_atomically(self.path / "plan.json", json.dumps(plan, indent=1).encode())
+        if profile is not None:
+            write_atomically(self.path / "profile.json", json.dumps(profile, indent=1).encode())
         self.write_placement(placement)
         self.write_control(control)
         self.write_lease(lease_until)
@@ -181,6 +192,14 @@ class AttemptDirectory:
         from engine.spec.spec import parse
 
         return parse(json.loads((self.path / "spec.json").read_bytes()))
+
+    def read_profile(self) -> dict[str, Any] | None:
+        """Return the profile of the devices; None if there is none, or if it cannot be read."""
+        try:
+            found = json.loads((self.path / "profile.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def read_placement(self) -> Placement:
         return msgspec.json.decode((self.path / "placement.json").read_bytes(), type=Placement)
@@ -260,37 +279,3 @@ def checkpoint_step(path: str) -> int | None:
     """Return the step in the name or path of a checkpoint; None for any other text."""
     found = re.search(r"(?:^|/)step-(\d+)/?$", path)
     return int(found.group(1)) if found else None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file by rename. Raises OSError and leaves the old content (disk full)."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_small(path: Path, content: bytes) -> OSError | None:
-    """Replace a file of a few bytes, on a full disk too: then its content is overwritten in the block that it has.
-
-    Returns the error of the full disk, None without one.
-    One write() is seen by readers as a whole, so spaces fill up a shorter content. Raises OSError if the file cannot be
-    overwritten either.
-    """
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError:
-            raise error from None
-        try:
-            os.pwrite(descriptor, content.ljust(os.fstat(descriptor).st_size), 0)
-        finally:
-            os.close(descriptor)
-        return error
-    return None

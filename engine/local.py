@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,8 @@ from typing import Any
 
 from engine.checkpoints.initial_weights import open_initial_weights
 from engine.directory import AttemptDirectory, Placement, RankSeat
-from engine.planner import plan
+from engine.hardware.peaks import find_peak
+from engine.planner import HardwareProfile, plan, profile_from_peak
 from engine.request_limits import SPEC_BYTES
 from engine.spec import grid
 from engine.spec.checks import Hardware, refuse_impossible
@@ -73,7 +76,25 @@ def prepare_attempt(
         data_dir=str(folders.data), corpus_root=str(folders.corpora), resume_from=resume_from,
         start_from=_find_initial_weights(spec, folders), start_title=spec.start_from,
     )  # fmt: skip
-    directory.create(spec, placement, plan(spec).to_json(), time.time() + LEASE_S)
+    profile = describe_devices(devices)
+    directory.create(
+        spec, placement, plan(spec).to_json(), time.time() + LEASE_S,
+        profile=profile.to_json() if profile.flops_per_s else None,
+    )  # fmt: skip
+
+
+def describe_devices(devices: Sequence[DeviceInfo]) -> HardwareProfile:
+    """Data sheet speeds of a known GPU; a CPU has no speeds here, since nothing is probed."""
+    first = devices[0]
+    peak = find_peak(first.name) if first.kind == "cuda" else None
+    profile = profile_from_peak(peak) if peak else HardwareProfile(
+        first.name, "cuda" if first.kind == "cuda" else "cpu", "estimated", "this machine", {}
+    )  # fmt: skip
+    return dataclasses.replace(
+        profile, name=first.name, memory_bytes=first.memory_bytes or profile.memory_bytes,
+        devices_per_node=len(devices), node_memory_bytes=host.memory_bytes(),
+        node_disk_bytes=shutil.disk_usage(Path.cwd()).free,
+    )  # fmt: skip
 
 
 def _find_initial_weights(spec: Spec, folders: LocalFolders) -> str | None:
@@ -90,14 +111,12 @@ def _find_initial_weights(spec: Spec, folders: LocalFolders) -> str | None:
 
 def build_seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[RankSeat, ...]:
     """Assign one rank to each device, in the order of engine.spec.grid."""
-    return tuple(
-        RankSeat(
-            rank, rank, device.id, device.kind, device.index, place.data_rank, place.stage, place.tensor_rank
-        )
-        for rank, (device, place) in enumerate(
-            zip(devices, grid.rank_coordinates(spec.parallel), strict=True)
-        )
-    )
+    seats = []
+    for rank, (device, place) in enumerate(zip(devices, grid.rank_coordinates(spec.parallel), strict=True)):
+        position = (place.data_rank, place.stage, place.tensor_rank)
+        about = (f"{device.name} #{device.index}", device.memory_bytes)
+        seats.append(RankSeat(rank, rank, device.id, device.kind, device.index, *position, *about))
+    return tuple(seats)
 
 
 def _read_source(source: str) -> bytes:

@@ -90,6 +90,19 @@ LOGGED_ENTITIES = Limit(1_000, "metrics, parameters and tags", "A batch has at m
 LOGGED_DATASETS = Limit(
     1_000, "data sets", "A request logs at most {limit} data sets; this one logs {given}."
 )
+MEDIA_ENTRIES = Limit(1_000, "entries", "A request has at most {limit} media entries; this one has {given}.")
+MEDIA_ITEMS = Limit(256, "items", "A media entry has at most {limit} items; this one has {given}.")
+MEDIA_ITEM_BYTES = Limit(
+    64 * 1024, "bytes", "An item of a media entry has at most {limit} bytes, this one {given}."
+)
+RUN_MEDIA = Limit(100_000, "entries", "A run has at most {limit} media entries; log them less often.")
+CONSOLE_LINES = Limit(1_000, "lines", "A request has at most {limit} lines; this one has {given}.")
+CONSOLE_LINE_CHARS = characters(4_100, "A line")
+RUN_CONSOLE_LINES = Limit(1_000_000, "lines", "A run keeps at most {limit} lines of output.")
+ENVIRONMENT_PACKAGES = Limit(
+    10_000, "packages", "An environment has at most {limit} packages; this one has {given}."
+)
+VERSION_FILES = Limit(10_000, "files", "A version has at most {limit} files; this one has {given}.")
 MISSING_METRICS = Limit(200, "metrics", "A source has at most {limit} missing metrics.")
 MISSING_SOURCES = Limit(1_000, "sources", "A run has at most {limit} sources with missing readings.")
 

@@ -18,6 +18,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional, Union
 from urllib.parse import urlencode
 
 from fourwalls.limits import PATH_CHARS
@@ -38,21 +39,27 @@ class ArtefactSpool:
     def __init__(self, spool: Path) -> None:
         self.folder = spool / "files"
         self._lock = threading.Lock()
+        self._number: Optional[int] = None  # of the newest file
 
-    def add(self, source: Path, name: str) -> None:
-        """Copy a file; it survives a kill when this returns. Raises OSError."""
+    def add(self, source: Union[Path, bytes], name: str, *, durably: bool = True) -> None:
+        """Copy a file, or keep bytes as one; it survives a kill when this returns. Raises OSError."""
         with self._lock:
             self.folder.mkdir(exist_ok=True)
             copy = self.folder / f"{self._next():06d}"
             try:
-                with source.open("rb") as original, copy.open("wb") as copied:
-                    shutil.copyfileobj(original, copied, 1024 * 1024)
+                with copy.open("wb") as copied:
+                    if isinstance(source, bytes):
+                        copied.write(source)
+                    else:
+                        with source.open("rb") as original:
+                            shutil.copyfileobj(original, copied, 1024 * 1024)
                     copied.flush()
-                    os.fsync(copied.fileno())
+                    if durably:
+                        os.fsync(copied.fileno())
             except OSError:
                 copy.unlink(missing_ok=True)
                 raise
-            write_atomically(copy.with_suffix(".json"), {"path": name}, durably=True)
+            write_atomically(copy.with_suffix(".json"), {"path": name}, durably=durably)
 
     def waiting(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.json"))
@@ -77,8 +84,11 @@ class ArtefactSpool:
                 copy.unlink()
 
     def _next(self) -> int:
-        numbers = [int(path.name[:6]) for path in self.folder.glob("[0-9]*")]
-        return max(numbers, default=-1) + 1
+        if self._number is None:
+            numbers = [int(path.name.partition(".")[0]) for path in self.folder.glob("[0-9]*")]
+            self._number = max(numbers, default=-1)
+        self._number += 1
+        return self._number
 
 
 class ArtefactUploader:
@@ -97,6 +107,14 @@ class ArtefactUploader:
         """Copy a file, or all files of a folder. Raises OSError."""
         for path, file_name in _list_files(source, name):
             self.files.add(path, file_name)
+        self._wake()
+
+    def save_content(self, name: str, content: Union[Path, bytes]) -> None:
+        """Keep a logged medium; a power failure may lose it, a kill does not. Raises OSError."""
+        self.files.add(content, clean_path(name), durably=False)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._server and self._thread is None:
             self._thread = threading.Thread(target=self._work, name="fourwalls-files", daemon=True)
             self._thread.start()

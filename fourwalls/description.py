@@ -8,40 +8,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from fourwalls import limits, values
-from fourwalls.options import OptionError
+from fourwalls.launch import hash_id
 
 log = logging.getLogger("fourwalls")
 
 
-def check_id(given: object) -> str:
-    """The id that the user chose, as a text. Raises OptionError."""
-    text = str(given)
-    if not limits.RUN_ID.fullmatch(text):
-        raise OptionError(
-            f"id={text[:70]!r} cannot name a run: use 1 to 64 letters, digits, '_', '.' and '-', not only dots."
-        )
-    return text
+def clean_id(given: object) -> str:
+    """The id that the user chose, as a text; one that names no folder and no address becomes one that does, always
+    the same."""
+    text = values.to_text(given)
+    if limits.RUN_ID.fullmatch(text):
+        return text
+    made = hash_id(text)
+    log.warning("id=%a cannot name a run, so it becomes %s: use 1 to 64 letters, digits, '_', '.' and '-', not only "
+                "dots.", text[:70], made)  # fmt: skip
+    return made
 
 
-def describe_run(
-    run_id: str, name: str, project: str, *, config: Any, tags: Any, note: str, parent: str | None
-) -> dict[str, Any]:
+def describe_run(run_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The body that creates the run. What the server would refuse is cut or left out, with a warning."""
-    labels = tags if isinstance(tags, Mapping) else dict.fromkeys(tags or [], "")
-    return describe_writer(run_id, name, project) | {
-        "params": params(config),
+    tags = given["tags"]
+    labels = dict(tags) if isinstance(tags, Mapping) else dict.fromkeys(tags or [], "")
+    labels |= {name: given[name] for name in ("group", "job_type") if given[name]}
+    parent = given["parent"]
+    return {
+        **describe_writer(run_id, given),
+        "params": params(given["config"]),
         "tags": texts(labels),
-        "note": values.clean_text(note, limits.NOTE_CHARS),
+        "note": values.clean_text(given["note"], limits.NOTE_CHARS),
         "parent": None if parent is None else values.clean_text(parent, limits.KEY_CHARS),
+        **({"team": values.clean_text(given["team"], limits.KEY_CHARS)} if given["team"] else {}),
     }
 
 
-def describe_writer(run_id: str, name: str, project: str) -> dict[str, Any]:
+def describe_writer(run_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the description that every rank sends."""
     return {
         "id": run_id,
-        "name": values.clean_text(name, limits.KEY_CHARS),
-        "project": values.clean_text(project, limits.KEY_CHARS),
+        "name": values.clean_text(given["name"], limits.KEY_CHARS),
+        "project": values.clean_text(given["project"], limits.KEY_CHARS),
         "origin": "fourwalls",
         "started_at": format_time(time.time()),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Optional
 
 import msgspec
 
@@ -14,7 +14,7 @@ from fourwalls.limits import NO_STEP
 ROWS_FRAME, MESSAGE_FRAME = b"R", b"T"
 
 # step, microseconds since 1970, metric -> value, source
-LogRow = tuple[int | None, int, dict[str, float], str]
+LogRow = tuple[Optional[int], int, dict[str, float], str]
 
 _encode = msgspec.msgpack.Encoder().encode
 _rows_decoder = msgspec.msgpack.Decoder(list[LogRow])

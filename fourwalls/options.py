@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +14,9 @@ Mode = Literal["online", "offline", "disabled"]
 MODES = ("online", "offline", "disabled")
 OFF = ("0", "false", "no", "off")
 DEFAULT_FOLDER = "fourwalls-runs"
+OTHER_MODES: dict[str, Mode] = {"dryrun": "offline", "run": "online", "shared": "online"}  # of W&B's client
+
+log = logging.getLogger("fourwalls")
 
 
 class OptionError(ValueError):
@@ -34,12 +40,16 @@ class Options:
     fsync_s: float = 5.0
     spool_s: float = 0.05
     ship_s: float = 0.4
+    console: bool = True
+    environment: bool = True
 
 
-def read_options(**overrides: object) -> Options:
-    """Read options from FOURWALLS_URL, _TOKEN, _MODE, _DIR, _FINISH_S, _SYSTEM_S, _SYSTEM_METRICS and _FSYNC_S.
+def read_options(*, is_strict: bool = True, **overrides: object) -> Options:
+    """Read options from FOURWALLS_URL, _TOKEN, _MODE, _DIR, _FINISH_S, _SYSTEM_S, _SYSTEM_METRICS, _CONSOLE,
+    _ENVIRONMENT and _FSYNC_S.
 
-    `overrides` take precedence; `system_metrics` False means `system_s` 0. Raises OptionError.
+    `overrides` take precedence; `system_metrics` False means `system_s` 0. Raises OptionError, or with `is_strict`
+    False reports an invalid option and uses its default.
     """
     values = {name: value for name, value in overrides.items() if value is not None}
     for name, variable in (("url", "URL"), ("token", "TOKEN"), ("mode", "MODE"), ("folder", "DIR")):
@@ -48,16 +58,35 @@ def read_options(**overrides: object) -> Options:
     for name in ("finish_s", "system_s", "fsync_s"):
         variable = f"FOURWALLS_{name.upper()}"
         if name not in values and (text := os.environ.get(variable)):
-            values[name] = _parse_seconds(variable, text)
-    has_metrics = values.pop("system_metrics", None)
-    if has_metrics is None:
-        has_metrics = os.environ.get("FOURWALLS_SYSTEM_METRICS", "").lower() not in OFF
-    if not has_metrics:
+            _check(values, name, partial(_parse_seconds, variable, text), is_strict)
+    if not values.pop("system_metrics", _is_on("SYSTEM_METRICS")):
         values["system_s"] = 0.0
-    if values.get("mode", "online") not in MODES:
-        raise OptionError(f"FOURWALLS_MODE={values['mode']!r} is not a mode; use one of {', '.join(MODES)}.")
-    values["folder"] = Path(str(values.get("folder", DEFAULT_FOLDER))).resolve()
+    for name in ("console", "environment"):
+        values[name] = bool(values.get(name, _is_on(name.upper())))
+    _check(values, "mode", lambda: _parse_mode(str(values.get("mode", "online"))), is_strict)
+    values["folder"] = Path(str(values.get("folder", DEFAULT_FOLDER))).expanduser().resolve()
     return Options(**values)  # type: ignore[arg-type]
+
+
+def _check(values: dict[str, object], name: str, parse: Callable[[], object], is_strict: bool) -> None:
+    try:
+        values[name] = parse()
+    except OptionError as error:
+        if is_strict:
+            raise
+        log.error("%s The default is used.", error)
+        values.pop(name, None)
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(f"FOURWALLS_{variable}", "").lower() not in OFF
+
+
+def _parse_mode(text: str) -> Mode:
+    mode = OTHER_MODES.get(text, text)
+    if mode not in MODES:
+        raise OptionError(f"FOURWALLS_MODE={text!r} is not a mode; use one of {', '.join(MODES)}.")
+    return mode  # type: ignore[return-value]
 
 
 def _parse_seconds(variable: str, text: str) -> float:

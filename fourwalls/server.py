@@ -6,6 +6,8 @@ Errors are divided by what the caller has to do: retry later, or give up.
 from __future__ import annotations
 
 import http.client
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,6 +46,34 @@ class Server:
         return self._decode_response(
             *self._request(method, f"/api/v1{path}", encoder.encode(values), headers)
         )
+
+    def get(self, path: str) -> Any:
+        """Fetch and return the decoded response. Raises ServerUnavailable, RequestRefused."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return self._decode_response(*self._request("GET", f"/api/v1{path}", b"", headers))
+
+    def get_file(self, path: str, to: Path) -> None:
+        """Stream the response into a file, which appears when it is complete. Raises ServerUnavailable, RequestRefused,
+        OSError."""
+        part = to.with_name(f"{to.name}.part")
+        connection = self._connect()
+        try:
+            connection.request(
+                "GET", f"{self._prefix}/api/v1{path}", headers={"Authorization": f"Bearer {self._token}"}
+            )
+            answer = connection.getresponse()
+            if answer.status != 200:
+                self._decode_response(answer.status, answer.read())
+            with part.open("wb") as file:
+                shutil.copyfileobj(answer, file, 1024 * 1024)
+            if answer.length:
+                raise ServerUnavailable(f"{self.url} ended the file {answer.length} bytes early")
+            os.replace(part, to)
+        except http.client.HTTPException as error:
+            raise ServerUnavailable(f"{self.url}: {error or type(error).__name__}") from None
+        finally:
+            connection.close()
+            part.unlink(missing_ok=True)
 
     def put_file(self, path: str, file: Path) -> Any:
         """Stream a file and return the decoded response.

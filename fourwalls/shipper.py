@@ -17,7 +17,15 @@ from fourwalls.spool import FrameSpool, SpoolPosition
 BATCH_BYTES = 1024 * 1024  # rows of one batch; as columns about 2 MiB
 CONFLICT = 409
 NOT_ALLOWED = 405
-NEW_PATHS = ("/clock", "/hosts")  # which older servers do not have
+NEW_PATHS = (
+    "/clock",
+    "/hosts",
+    "/media",
+    "/console",
+    "/environment",
+    "/alerts",
+    "/versions",
+)  # which older servers do not have
 NOT_FOUND = 404  # of a parent that the caller does not see
 REJECTED_STATUSES = (400, 413, 415, 422)
 PART_ITEMS = min(limits.REQUEST_PARAMS, limits.REQUEST_TAGS)
@@ -134,17 +142,22 @@ class Shipper:
         """Create the run. If the server refuses its description, create it by its id alone and describe it item by
         item: one bad item must not keep the run away."""
         least = {"id": body["id"], "origin": body["origin"]}
-        for attempt in (body, {**least, "project": body.get("project", "")}):
+        own_team = {key: value for key, value in body.items() if key != "team"}
+        attempts = [body, *([own_team] if "team" in body else [])]
+        for attempt in (*attempts, {**least, "project": body.get("project", "")}):
             try:
                 run = self._server.post("/runs", attempt)
                 break
             except RequestRefused as refused:
                 if refused.status not in (NOT_FOUND, *REJECTED_STATUSES):
                     raise
-                log.warning("The server refused the description of run %s: %s", body["id"], refused)
+                if attempt is body and "team" in body:
+                    log.warning("%r is no team of yours; the run goes to your own.", body["team"])
+                else:
+                    log.warning("The server refused the description of run %s: %s", body["id"], refused)
         else:
             attempt, run = least, self._server.post("/runs", least)
-        if attempt is not body:
+        if attempt not in (body, own_team):
             for field in ("name", "note"):
                 if body.get(field):
                     self._post_optional(self._run, {field: body[field]}, method="PATCH")
@@ -174,6 +187,24 @@ class Shipper:
 
     def _send_host(self, values: dict[str, Any]) -> None:
         self._post_optional(f"{self._run}/hosts", values)
+
+    def _post_to(self, name: str, values: dict[str, Any]) -> None:
+        self._post_optional(f"{self._run}/{name}", values)
+
+    def _send_media(self, values: dict[str, Any]) -> None:
+        """Send entries; if they are refused, one by one: a bad one must not keep the others away."""
+        entries = values["entries"]
+        try:
+            self._server.post(f"{self._run}/media", values)
+        except RequestRefused as refused:
+            if len(entries) > 1 and refused.status in REJECTED_STATUSES:
+                for entry in entries:
+                    self._post_to("media", {"entries": [entry]})
+            else:
+                self._post_to("media", values)
+
+    def _change_params(self, values: dict[str, Any]) -> None:
+        self._post_to("params", {"params": values, "replace": True})
 
     def _update_run(self, values: dict[str, Any]) -> None:
         self._post_optional(self._run, values, method="PATCH")
@@ -207,7 +238,14 @@ HANDLERS: dict[str, Callable[[Shipper, dict[str, Any]], None]] = {
     "missing": Shipper._send_missing,
     "clock": Shipper._send_clock,
     "host": Shipper._send_host,
+    "config": Shipper._change_params,
+    "media": Shipper._send_media,
     "change": Shipper._update_run,
+    "drop_tags": lambda shipper, values: shipper._post_to("tags", values),
+    "console": lambda shipper, values: shipper._post_to("console", values),
+    "environment": lambda shipper, values: shipper._post_to("environment", values),
+    "alert": lambda shipper, values: shipper._post_to("alerts", values),
+    "version": lambda shipper, values: shipper._post_to("versions", values),
     "end": Shipper._end,
     "leave": Shipper._leave,
 }

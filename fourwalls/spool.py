@@ -8,7 +8,6 @@ when the spool is opened again. One process holds the lock; the kernel releases 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from fourwalls.file_locks import open_file, try_lock
 
 HEADER = struct.Struct("<II")
 SEGMENT_BYTES = 16 * 1024 * 1024  # size at which a new file starts, so that sent files can be deleted
@@ -40,21 +41,15 @@ class FrameSpool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.is_locked = True
-        except BlockingIOError:
+        self._lock = open_file(folder / "lock", os.O_RDWR | os.O_CREAT)
+        is_locked = try_lock(self._lock)
+        if is_locked is False:
             os.close(self._lock)
-            raise SpoolLocked(str(folder)) from None
-        except (
-            OSError
-        ):  # some shared file systems have no locks: only its writer opens such a spool automatically
-            self.is_locked = False
+            raise SpoolLocked(str(folder))
+        # Some shared file systems have no locks: only its writer opens such a spool automatically.
+        self.is_locked = bool(is_locked)
         self.end = self._recover_end()
-        self._file = os.open(
-            self._path(self.end.segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        self._file = open_file(self._path(self.end.segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def append(self, content: bytes) -> None:
         """Append one frame; it is in the file when this returns. Raises OSError, and then nothing was appended."""
@@ -112,8 +107,12 @@ class FrameSpool:
 
     def delete(self) -> None:
         """Delete the folder, and the run's folder if it is empty then."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.close()
+        if os.name == "nt":  # which deletes no open file
+            self.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.close()
         try:
             self.folder.parent.rmdir()
         except OSError:
@@ -123,9 +122,7 @@ class FrameSpool:
         return self.folder / f"frames-{segment:06d}"
 
     def _next_segment(self) -> None:
-        descriptor = os.open(
-            self._path(self.end.segment + 1), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        descriptor = open_file(self._path(self.end.segment + 1), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.fsync(self._file)
         os.close(self._file)
         self._file, self.end = descriptor, SpoolPosition(self.end.segment + 1, 0)
@@ -159,7 +156,7 @@ class FrameSpool:
 def write_atomically(path: Path, value: dict[str, Any], *, durably: bool) -> None:
     """Write JSON so that readers see the old or the new content; with `durably`, also after a power failure."""
     scratch = path.with_suffix(f".{os.getpid()}.tmp")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = open_file(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         os.write(descriptor, json.dumps(value).encode())
         if durably:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fourwalls.limits import KEY_CHARS, METRIC_CHARS, PARAM_CHARS, TAG_CHARS
+from fourwalls.run_config import read_config
 
 PLAIN_TYPES = frozenset({float, int})  # need no conversion
 DIGEST_CHARS = 8  # at the end of a name that was cut, so that two long names stay different
@@ -42,20 +43,18 @@ def is_metric_name(name: str) -> bool:
 def to_params(config: Any) -> tuple[dict[str, Any], list[str]]:
     """Plain values and texts by dotted path, from a mapping, dataclass, argparse namespace or any object with
     attributes; and a sentence for each item that was changed or left out. None values are left out without one."""
-    if not isinstance(config, Mapping):
-        config = getattr(config, "__dict__", None) or {}
-    return _clean_items(_flatten(config, "", "."), "parameter", PARAM_CHARS)
+    return _clean_items(_flatten(read_config(config), "", "."), "parameter", PARAM_CHARS)
 
 
 def to_tags(tags: Mapping[Any, Any]) -> tuple[dict[str, str], list[str]]:
     """Texts by name, and a sentence for each item that was changed or left out."""
-    texts = ((name, "" if value is None else _to_text(value)) for name, value in tags.items())
+    texts = ((name, "" if value is None else to_text(value)) for name, value in tags.items())
     return _clean_items(texts, "tag", TAG_CHARS)
 
 
 def clean_text(text: Any, limit: int) -> str:
     """The text without what no column holds (NUL characters, halves of surrogate pairs), cut to `limit`."""
-    return _to_text(text).encode("utf-8", "replace").decode().replace("\0", "")[:limit]
+    return to_text(text).encode("utf-8", "replace").decode().replace("\0", "")[:limit]
 
 
 def _clean_items(items: Iterator[tuple[Any, Any]], kind: str, limit: int) -> tuple[dict[str, Any], list[str]]:
@@ -64,7 +63,7 @@ def _clean_items(items: Iterator[tuple[Any, Any]], kind: str, limit: int) -> tup
     for given, value in items:
         if value is None:
             continue
-        name = _clean_name(_to_text(given))
+        name = _clean_name(to_text(given))
         if not name:
             problems.append(f"a {kind} without a name was left out")
             continue
@@ -92,7 +91,7 @@ def _clean_name(text: str) -> str:
     return f"{name[: KEY_CHARS - DIGEST_CHARS - 1]}~{digest}"
 
 
-def _to_text(value: Any) -> str:
+def to_text(value: Any) -> str:
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - a value that cannot be printed must not end training
@@ -101,7 +100,7 @@ def _to_text(value: Any) -> str:
 
 def _flatten(values: Mapping[Any, Any], path: str, joint: str, depth: int = 1) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        name = f"{path}{joint}{_to_text(key)}" if path else _to_text(key)
+        name = f"{path}{joint}{to_text(key)}" if path else to_text(key)
         if isinstance(value, Mapping) and depth < DEPTH_LIMIT:
             yield from _flatten(value, name, joint, depth + 1)
         elif joint == ".":
@@ -120,11 +119,11 @@ def _to_param(value: Any) -> Any:
         return int(value)  # a plain one: subclasses, such as enumerations, have encodings of their own
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
-    return _to_text(value)
+    return to_text(value)
 
 
 def _to_number(value: Any) -> float | None:
-    if isinstance(value, str | bytes):
+    if isinstance(value, (str, bytes)):
         return None
     try:
         return float(value)  # also tensors and arrays of one element

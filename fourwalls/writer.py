@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Optional, Union
 
 from fourwalls import frames, limits, values
 from fourwalls.spool import FrameSpool
@@ -18,7 +19,7 @@ CLOSE_S = 5.0
 
 log = logging.getLogger("fourwalls")
 
-QueueItem = frames.LogRow | tuple[str, dict[str, Any]]
+QueueItem = Union[frames.LogRow, tuple[str, dict[str, Any]]]
 
 
 class RowWriter:
@@ -29,6 +30,9 @@ class RowWriter:
         self.num_dropped = 0
         self.has_data = threading.Event()  # more is on disk
         self._spool, self._every_s, self._fsync_s = spool, every_s, fsync_s
+        self.store_file: Optional[Callable[[str, Any], None]] = None  # of logged media
+        self.media_bytes = 0  # of files that wait in the queue
+        self._newest: dict[str, float] = {}
         self._is_closing = threading.Event()
         self._good_names: set[str] = set()
         self._refused_names: set[str] = set()
@@ -48,6 +52,14 @@ class RowWriter:
         self._is_closing.set()
         self._thread.join(CLOSE_S)
         return not self._thread.is_alive()
+
+    def read_newest(self) -> dict[str, float]:
+        """The newest value of each metric of the run, written or still in the queue."""
+        waiting = [item for item in list(self.queue) if len(item) == 4 and item[3] == "run"]
+        found = dict(self._newest)
+        for row in waiting:
+            found.update(row[2])
+        return found
 
     def to_numbers(self, metrics: dict[str, Any]) -> dict[str, float]:
         """The numbers of one log() call; the names of other values are warned of."""
@@ -96,12 +108,22 @@ class RowWriter:
         if not kind:
             values["mark"].set()
             return
+        if kind == "media":
+            values = {"entries": self._store_media(values)}
         try:
             content = frames.encode_message(kind, values)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:  # must not block what follows
             self._log.warn(kind, "Not logged: %s that cannot be encoded: %r", kind, error)
             return
         self._spool.append(content)
+
+    def _store_media(self, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """Write the files of logged media beside the spool; an entry is only written after its files."""
+        for name, content in values["files"]:
+            if self.store_file:
+                self.store_file(name, content)
+        self.media_bytes -= values["size_bytes"]
+        return values["entries"]
 
     def _append_rows(self, rows: list[frames.LogRow]) -> None:
         """Append rows, without those that cannot be decoded again, which would block everything behind them."""
@@ -110,6 +132,9 @@ class RowWriter:
             is_good = all(map(self._is_good, frames.decode_rows(content) or ()))
         except Exception:  # noqa: BLE001 - one bad row must not lose the others
             is_good = False
+        for row in rows:
+            if row[3] == "run":
+                self._newest.update(row[2])
         if not is_good:
             content = frames.encode_rows([clean for row in rows if (clean := self._clean_row(row))])
         self._spool.append(content)

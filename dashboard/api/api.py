@@ -21,9 +21,11 @@ from dashboard.api import (
     exports,
     jobs,
     ledgers,
+    media,
     nodes,
     points,
     pools,
+    projects,
     queue,
     series,
     sweeps,
@@ -31,6 +33,7 @@ from dashboard.api import (
     traces,
     tracking,
     verdicts,
+    versions,
 )
 from dashboard.api.parser import BoundedParser
 from dashboard.api.points import LOG_IN, NOT_FOUND
@@ -47,6 +50,7 @@ from jobs.tracking.artefacts import ArtefactError, ArtefactMissing, TooBig
 from jobs.tracking.external_runs import TrackingError
 from jobs.tracking.params import ParamError
 from jobs.tracking.points import NotTracked, PointsError
+from jobs.tracking.projects import ProjectError
 
 
 def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -65,7 +69,7 @@ def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRe
     return guarded
 
 
-class Api(NinjaAPI):
+class DescribedApi(NinjaAPI):
     """Adds the plain view of points to openapi.json."""
 
     def get_openapi_schema(self, **how: Any) -> Any:
@@ -76,7 +80,7 @@ class Api(NinjaAPI):
         return schema
 
 
-api = Api(
+api = DescribedApi(
     title="Fourwalls",
     version="1",
     description="Jobs, runs, their series and logs, pools and accounting. Log in, or send a token as Bearer.",
@@ -99,8 +103,11 @@ MODULES = (
     jobs,
     checkpoints,
     queue,
+    projects,
     tracking,
     clocks,
+    media,
+    versions,
     series,
     artefacts,
     traces,
@@ -179,6 +186,7 @@ def no_room(request: HttpRequest, error: QuotaReached) -> HttpResponse:
 @api.exception_handler(ArtefactError)
 @api.exception_handler(PointsError)
 @api.exception_handler(TrackingError)
+@api.exception_handler(ProjectError)
 @api.exception_handler(DatasetError)
 def not_a_run(request: HttpRequest, error: ValueError) -> HttpResponse:
     return replies.refusal(422, str(error))

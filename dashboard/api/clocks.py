@@ -10,6 +10,7 @@ from pydantic import Field
 
 from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
+from dashboard.api.strict import RequestBody
 from jobs.models import Run
 from jobs.tracking import clocks, external_runs, points
 
@@ -19,7 +20,7 @@ ShortName = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[\w.:-]
 Label = Annotated[str, Field(max_length=200)]
 
 
-class ClockIn(Schema):
+class ClockIn(RequestBody):
     """The clock of a writer since its start. `seconds`: by part of the ledger, adding up to `at - began_at`; `named`:
     of phases with names of the script's own. `began_at`, `at`: unix seconds. `steps`: done, `failed_steps`: ended by an
     exception."""
@@ -34,7 +35,7 @@ class ClockIn(Schema):
     is_final: bool = False
 
 
-class HostDeviceIn(Schema):
+class HostDeviceIn(RequestBody):
     """`id`: as in the source `device:<id>` of its readings. `memory_bytes`: its capacity."""
 
     id: ShortName
@@ -45,7 +46,7 @@ class HostDeviceIn(Schema):
     cores: Annotated[float, Field(ge=0, le=1e6)] | None = None
 
 
-class HostIn(Schema):
+class HostIn(RequestBody):
     """One machine of a run. `facts` is shown as it is."""
 
     name: ShortName

@@ -67,13 +67,21 @@ def listing(
 
 @router.post("/datasets", response={201: DatasetOut, 422: Refusal}, openapi_extra=BODY)
 def upload(
-    request: HttpRequest, file_name: str, name: str = "", licence: str = "", team: str | None = None
+    request: HttpRequest,
+    file_name: str,
+    name: str = "",
+    licence: str = "",
+    team: str | None = None,
+    fields: str = "",
 ) -> Status:
-    """Upload a file. Ready if every line is valid; else a draft, whose invalid lines `refused` lists."""
+    """Upload a file. Ready if every line is valid; else a draft, whose invalid lines `refused` lists.
+
+    `fields` names the fields to read, as in text=review, label=stars; without it the known ones are read.
+    """
     scope = get_scope(request)
     made = datasets.store_upload(
         team=scope.get_writable_team(team), owner=scope.user, name=name, file_name=file_name, licence=licence,
-        chunks=read_chunks(request),
+        chunks=read_chunks(request), fields=fields,
     )  # fmt: skip
     return Status(201, made)
 

@@ -19,6 +19,7 @@ from dashboard.api import fast_series, points
 from dashboard.callers import UNKNOWN_TOKEN, scope_from_token
 from dashboard.server import rate_limits, replies
 from dashboard.server.threads import App, Message, Receive, Send
+from dashboard.token_scopes import find_refusal
 from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
 
@@ -43,6 +44,10 @@ class BufferFull(Exception):
 
 class UnknownToken(Exception):
     """The token is unknown or has expired."""
+
+
+class NarrowToken(Exception):
+    """The token may not log runs; the message names its scope."""
 
 
 def with_fast_paths(django: App) -> App:
@@ -140,6 +145,8 @@ def _store(run_id: str, token: str, body: bytes, kind: str, encoding: str) -> po
             return points.store_delivery(lambda: _run(token, run_id), body, kind, encoding)
         except UnknownToken:
             return UNKNOWN
+        except NarrowToken as refused:
+            return 403, replies.refusal_body(str(refused))
         except (OperationalError, InterfaceError):
             connection.close()
             if is_last:
@@ -151,7 +158,7 @@ def _store(run_id: str, token: str, body: bytes, kind: str, encoding: str) -> po
 
 
 def _run(token: str, run_id: str) -> Run:
-    """Raises UnknownToken, Http404."""
+    """Raises UnknownToken, NarrowToken, Http404."""
     now, key = time.monotonic(), (token, run_id)
     until, run = _allowed.get(key, (0.0, None))
     if run is None or until < now:
@@ -166,4 +173,6 @@ def _found(token: str, run_id: str) -> Run:
     scope = scope_from_token(token)
     if scope is None:
         raise UnknownToken
+    if refusal := find_refusal(scope.token_scope, "POST", f"/api/v1/runs/{run_id}/points"):
+        raise NarrowToken(refusal)
     return scope.get_writable(Run, run_id)

@@ -7,6 +7,8 @@ from typing import Any
 
 from ninja import Schema
 
+from dashboard.api.strict import RequestBody
+
 
 class DeviceOut(Schema):
     id: str
@@ -54,6 +56,7 @@ class NodeEventOut(Schema):
 
 class NodeDetail(NodeOut):
     pool: str
+    state: str  # in one word: unreachable, failed, stopped, an admin state, suspect, or ready
     allocation: str  # idle, mixed or full
     events: list[NodeEventOut]  # newest first, at most 100
     num_events: int  # also the older ones
@@ -64,7 +67,7 @@ class NodePage(Schema):
     next_offset: int | None
 
 
-class NodeActionIn(Schema):
+class NodeActionIn(RequestBody):
     """The options of an action: a drain needs a policy, and with `deadline` the hours until then."""
 
     reason: str = ""
@@ -72,7 +75,7 @@ class NodeActionIn(Schema):
     hours: float | None = None
 
 
-class DeviceHealthIn(Schema):
+class DeviceHealthIn(RequestBody):
     health: str
     reason: str = ""
 
@@ -98,5 +101,5 @@ class Tokens(Schema):
     total: int  # also those beyond `items`
 
 
-class TokenLifetimeIn(Schema):
+class TokenLifetimeIn(RequestBody):
     hours: float = 24.0

@@ -28,6 +28,7 @@ from engine.request_limits import OFFSET, PAGE_ROWS
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Node, NodeToken, Pool
 from jobs.nodes import admin, joining
+from jobs.nodes.heartbeat import current_state
 from jobs.nodes.occupants import nodes_with_devices
 from jobs.scheduler.node_actions import ACTIONS
 from jobs.states.jobs import StateError
@@ -123,6 +124,7 @@ def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
     return {
         **out,
         "pool": node.pool.name,
+        "state": current_state(node, timezone.now()),
         "allocation": admin.get_allocation(len(out["devices"]) - held, held),
         "events": [
             {**{name: getattr(event, name) for name in columns}, "device": event.device_id}

@@ -8,6 +8,7 @@ from typing import Any
 from ninja import Schema
 
 from dashboard.api.node_shapes import NodeOut
+from dashboard.api.strict import RequestBody
 
 
 class ProblemOut(Schema):
@@ -114,13 +115,13 @@ class SweepPreview(Schema):
     refused: dict[str, str]  # number of a point -> reason
 
 
-class TemplateIn(Schema):
+class TemplateIn(RequestBody):
     name: str
     description: str = ""
     spec: dict[str, Any]
 
 
-class TemplateChange(Schema):
+class TemplateChange(RequestBody):
     """Omitted fields stay. With `version`, the change is refused if the template has changed since that version."""
 
     name: str | None = None
@@ -156,8 +157,17 @@ class RunOut(Schema):
     team: str
     owner: str
     created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    last_seen_at: datetime | None  # last request of its writer, of a run without a job
+    archived_at: datetime | None
+    origin: str  # the program that logged it; '' for the run of a job
     project: str | None
+    parent: str | None  # id of the run that it belongs to
+    note: str
     metrics: dict[str, float | str]  # newest values; NaN, Infinity and -Infinity as texts
+    params: dict[str, str] | None = None  # in a list only if `include` names them
+    tags: dict[str, str] | None = None  # likewise
     url: str
 
 
@@ -165,6 +175,26 @@ class RunDetail(RunOut):
     spec: dict[str, Any]
     plan: dict[str, Any]
     missing: dict[str, dict[str, tuple[str, str]]]  # source -> metric -> status, reason
+
+
+class MetricSummaryOut(Schema):
+    """Of all points of the run itself; null: no finite value. `last_kind`: NaN, Infinity or -Infinity if the newest
+    value is not finite."""
+
+    metric: str
+    last: float | None
+    last_kind: str | None
+    last_step: int | None
+    min: float | None
+    max: float | None
+    mean: float | None
+    num_finite: int
+    count: int
+
+
+class SummaryOut(Schema):
+    metrics: list[MetricSummaryOut]
+    next_offset: int | None
 
 
 class RunPage(Schema):
@@ -271,12 +301,12 @@ class Pools(Schema):
     pools: list[PoolOut]
 
 
-class QueueMoveIn(Schema):
+class QueueMoveIn(RequestBody):
     """`before` and `after` name another job of the same line; up, down, front and back do not."""
 
     where: str
     other: str = ""
 
 
-class PriorityIn(Schema):
+class PriorityIn(RequestBody):
     priority: str

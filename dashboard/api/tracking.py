@@ -15,6 +15,7 @@ from pydantic import Field
 from dashboard.access import Scope, get_scope
 from dashboard.api.runs import router, serialize_runs
 from dashboard.api.shapes import Refusal, RunOut
+from dashboard.api.strict import RequestBody
 from engine.request_limits import (
     KEY_CHARS,
     MISSING_METRICS,
@@ -38,7 +39,7 @@ Reason = Annotated[str, Field(max_length=REASON_CHARS)]
 TextValues = Annotated[dict[str, str | int | float | bool], Field(max_length=REQUEST_TAGS)]
 
 
-class RunIn(Schema):
+class RunIn(RequestBody):
     """`id`: 1 to 64 letters, digits, '_', '.' and '-', chosen by the writer, so that it can begin before the server
     replies; sending the same id again returns the same run. 12 random characters of 0-9 and a-z without i, l, o and u
     become the run's id; any other id is unique in its team, and paths accept it beside the run's. `project` is created
@@ -56,21 +57,24 @@ class RunIn(Schema):
     team: str | None = None
 
 
-class ParamsIn(Schema):
+class ParamsIn(RequestBody):
+    """With `replace`, an existing parameter takes the new value, which is an event of the run."""
+
     params: dict[str, Any]
+    replace: bool = False
 
 
-class TagsIn(Schema):
+class TagsIn(RequestBody):
     tags: TextValues = {}
     drop: Annotated[list[str], Field(max_length=REQUEST_TAGS)] = []
 
 
-class RunChange(Schema):
+class RunChange(RequestBody):
     name: Annotated[str, Field(min_length=1, max_length=KEY_CHARS)] | None = None
     note: Annotated[str, Field(max_length=NOTE_CHARS)] | None = None
 
 
-class FinishIn(Schema):
+class FinishIn(RequestBody):
     """`stream`: the writer that reports the end; without effect if a newer attempt has begun."""
 
     state: Literal["succeeded", "failed", "cancelled"] = "succeeded"
@@ -78,14 +82,14 @@ class FinishIn(Schema):
     stream: str = ""
 
 
-class MissingIn(Schema):
+class MissingIn(RequestBody):
     """All missing readings of one source: the status (absent, denied, ...) and the reason of each."""
 
     source: Annotated[str, Field(min_length=1, max_length=100)]
     missing: Annotated[dict[Name, tuple[ReadingStatus, Reason]], Field(max_length=MISSING_METRICS)]
 
 
-class WriterIn(Schema):
+class WriterIn(RequestBody):
     """`launch`: the common beginning, before a dot, of the names of all writers of one launch; they share an attempt.
     `joins`: write into the newest attempt, even of another launch."""
 
@@ -144,8 +148,9 @@ def writer(request: HttpRequest, run_id: str, body: WriterIn) -> dict[str, Any]:
 @router.post("/runs/{run_id}/params", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
 def add_params(request: HttpRequest, run_id: str, body: ParamsIn) -> dict[str, Any]:
     """Add parameters, nested or not. 409 if an existing one has another value; none is added then."""
-    run = _get_external_run(get_scope(request), run_id)
-    params.store(run, _params(body.params))
+    scope = get_scope(request)
+    run = _get_external_run(scope, run_id)
+    params.store(run, _params(body.params), replaced_by=scope.name if body.replace else "")
     return _serialize(run)
 
 
@@ -225,7 +230,12 @@ def _find_run(team: Team, text: str) -> Run | None:
             f"'{text[:50]}' is not the id of a run: 1 to 64 letters, digits, '_', '.' and '-', not only dots."
         )
     rows = Run.objects.filter(team=team)
-    return rows.filter(id=text).first() or rows.filter(external_id=text).first()
+    found = rows.filter(id=text).first() or rows.filter(external_id=text).first()
+    if found is not None and found.deletion_id is not None:
+        raise external_runs.TrackingError(
+            f"Run {text} is in the bin. Restore it on the page of projects, or take another id."
+        )
+    return found
 
 
 def _ids(text: str | None) -> dict[str, str]:

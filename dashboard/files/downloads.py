@@ -22,13 +22,13 @@ IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 class FileDownload(StreamingHttpResponse):
     """A file to save. Works under WSGI and under ASGI, where Django would read a synchronous iterator into memory.
 
-    Raises Http404 if the file does not exist.
+    Sends `size_bytes` at most: a log may grow meanwhile. Raises Http404 if the file does not exist.
     """
 
     def __init__(self, path: Path, name: str, size_bytes: int) -> None:
         if not path.is_file():
             raise Http404
-        self.path = path
+        self.path, self.size_bytes = path, size_bytes
         content_type = mimetypes.guess_type(name)[0]
         if content_type not in IMAGE_TYPES:
             content_type = "application/octet-stream"
@@ -39,14 +39,17 @@ class FileDownload(StreamingHttpResponse):
         self["X-Content-Type-Options"] = "nosniff"
 
     def __iter__(self) -> Iterator[bytes]:
+        left = self.size_bytes
         with open(self.path, "rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
+            while chunk := file.read(min(left, CHUNK_BYTES)):
+                left -= len(chunk)
                 yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        file = await sync_to_async(_open, thread_sensitive=False)(self.path)
+        file, left = await sync_to_async(_open, thread_sensitive=False)(self.path), self.size_bytes
         try:
-            while chunk := await sync_to_async(file.read, thread_sensitive=False)(CHUNK_BYTES):
+            while chunk := await sync_to_async(file.read, thread_sensitive=False)(min(left, CHUNK_BYTES)):
+                left -= len(chunk)
                 yield chunk
         finally:
             await sync_to_async(file.close, thread_sensitive=False)()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jobs.models.sweeps import SweepState
 from jobs.states.jobs import AttemptState, JobState
-from jobs.states.nodes import AdminState, DeviceHealth, Health
+from jobs.states.nodes import READY, AdminState, DeviceHealth, Health
 
 
 class Badge(NamedTuple):
@@ -58,15 +58,12 @@ WAITING_BADGES: dict[str, tuple[Badge, str]] = {
     "NO_NODE": (Badge("bad", "exclamation-circle-fill"), "no node"),
 }
 NODE_BADGES: dict[str, Badge] = {
-    AdminState.OPEN: Badge("good", "check-circle-fill"),
+    READY: Badge("good", "check-circle-fill"),
     AdminState.CORDONED: Badge("warn", "slash-circle"),
     AdminState.DRAINING: Badge("warn", "box-arrow-right"),
     AdminState.DRAINED: Badge("calm", "stop-circle"),
     AdminState.MAINTENANCE: Badge("calm", "tools"),
     AdminState.RETIRED: Badge("calm", "x-lg"),
-}
-HEALTH_BADGES: dict[str, Badge] = {
-    Health.OK: Badge("good", "check-circle-fill"),
     Health.SUSPECT: Badge("warn", "exclamation-triangle"),
     Health.UNREACHABLE: Badge("bad", "eye-slash"),
     Health.FAILED: Badge("bad", "exclamation-circle-fill"),

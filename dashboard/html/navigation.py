@@ -13,3 +13,4 @@ class NavigationItem(NamedTuple):
     icon: str
     child_routes: tuple[str, ...] = ()  # pages that mark this item as current
     is_main: bool = False  # stays visible on narrow screens; the others move into "More"
+    count: str = ""  # figure beside the title: a field of dashboard.pages.home.counts.Counts

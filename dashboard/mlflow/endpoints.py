@@ -20,6 +20,7 @@ from dashboard.callers import UNKNOWN_TOKEN, scope_from_token, token_from_header
 from dashboard.mlflow.errors import MlflowError, invalid, not_found
 from dashboard.server.json_bodies import BadBody, refuse_repeated_keys
 from dashboard.server.replies import json_reply
+from dashboard.token_scopes import find_refusal
 from engine.request_limits import BODY_BYTES, values_error, whole_number
 from jobs.models import Project, Run
 from jobs.people.storage import QuotaReached
@@ -130,6 +131,8 @@ def _scope(request: HttpRequest) -> Scope:
     scope = scope_from_token(token)
     if scope is None:
         raise MlflowError("UNAUTHENTICATED", UNKNOWN_TOKEN)
+    if refusal := find_refusal(scope.token_scope, request.method or "", request.path):
+        raise MlflowError("PERMISSION_DENIED", refusal)
     return scope
 
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from dashboard.access import get_scope
 from dashboard.charts.panels import Panel
 from dashboard.html.badges import (
     ATTEMPT_BADGES,
     DEVICE_BADGES,
-    HEALTH_BADGES,
     JOB_BADGES,
     NODE_BADGES,
     SWEEP_BADGES,
@@ -28,11 +28,12 @@ from dashboard.html.navigation import NavigationItem
 from dashboard.html.panel_markup import render_panel
 from dashboard.html.shown_rows import MORE, ShownRows
 from dashboard.pages.jobs.actions import JobAction, list_actions
+from dashboard.pages.people import roles
 from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Job, Node
-from jobs.nodes.heartbeat import current_health
+from jobs.nodes.heartbeat import current_state
 from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
@@ -64,18 +65,10 @@ def attempt_badge(state: str) -> SafeString:
 
 
 @register.simple_tag
-def node_badges(node: Node) -> SafeString:
-    """Render the admin state and the health of a node; a healthy open node is 'ready'.
-
-    A silent node is 'unreachable' at once, whether or not a scheduler has recorded it.
-    """
-    health = current_health(node, timezone.now())
-    if node.admin_state == "open" and health == "ok":
-        return badge_markup("ready", NODE_BADGES["open"])
-    admin = (
-        badge_markup(node.admin_state, NODE_BADGES[node.admin_state]) if node.admin_state != "open" else ""
-    )
-    return format_html("{} {}", admin, badge_markup(health, HEALTH_BADGES[health]) if health != "ok" else "")
+def node_badge(node: Node) -> SafeString:
+    """Render the state of a node in one word."""
+    state = current_state(node, timezone.now())
+    return badge_markup(state, NODE_BADGES[state])
 
 
 @register.simple_tag
@@ -121,6 +114,18 @@ def shown(context: dict[str, Any], rows: ShownRows, rest: str = "", page: str = 
     if rows.name not in values.getlist(MORE):
         values.appendlist(MORE, rows.name)
     return {"rows": rows, "rest": rest, "address": f"{page}?{values.urlencode()}"}
+
+
+@register.simple_tag(takes_context=True)
+def may_submit(context: dict[str, Any]) -> bool:
+    """Whether the person may submit jobs for some team."""
+    return bool(get_scope(context["request"]).member_team_ids)
+
+
+@register.simple_tag(takes_context=True)
+def role_note(context: dict[str, Any]) -> roles.RoleNote | None:
+    """Return what a viewer, or a person in no team, may do and whom to ask; None for a member."""
+    return roles.build_note(get_scope(context["request"]))
 
 
 @register.filter

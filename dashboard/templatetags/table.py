@@ -22,6 +22,11 @@ def without_filter(state: TableState) -> str:
 
 
 @register.filter
+def with_filter(state: TableState, text: str) -> str:
+    return state.address(filter=text)
+
+
+@register.filter
 def only_group(state: TableState, text: str) -> str:
     """Return the address of the runs of one group as a list."""
     return state.address(filter=text, group=[])

@@ -42,6 +42,9 @@ class _Fields(TypedDict):
     validation_loss: NotRequired[float | None]
     best_loss: NotRequired[float | None]
     counters: NotRequired[dict[str, int | float]]
+    base: NotRequired[
+        dict[str, str]
+    ]  # of adapters: path, title and checksum of the weights they are trained beside
     checksums: NotRequired[dict[str, str]]  # of each file
     checksum: NotRequired[str]  # of all other fields
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from engine.commands.plan import find_profile
 from engine.commands.tables import format_percent, format_s, format_table, write, write_json
 from engine.directory import AttemptDirectory
 from engine.verdict.attempt_facts import read_attempt_facts
+from engine.verdict.facts import Facts
 from engine.verdict.judge import judge
 from engine.verdict.results import Verdict, to_json
 
 EXIT_JUDGED, EXIT_NOTHING = 0, 1
 
 
-def run_judge(directory: AttemptDirectory, is_json: bool) -> int:
-    """Print the verdict. Raises engine.verdict.attempt_facts.NoAttempt."""
-    verdict = judge(read_attempt_facts(directory))
+def run_judge(directory: AttemptDirectory, is_json: bool, device: str | None = None) -> int:
+    """Print the verdict. Raises engine.verdict.attempt_facts.NoAttempt, and SpecError for an unknown device."""
+    facts = read_attempt_facts(directory, find_profile(device) if device else None)
+    verdict = judge(facts)
     if is_json:
         write_json(to_json(verdict))
     else:
-        write("\n\n".join(_sections(verdict)))
+        write("\n\n".join((*_sections(verdict), *_list_gaps(facts))))
     return EXIT_NOTHING if verdict.nothing else EXIT_JUDGED
+
+
+def _list_gaps(facts: Facts) -> list[str]:
+    """What the folder does not have, beside a verdict."""
+    if facts.nothing or facts.profile is not None:
+        return []
+    return [
+        "The folder has no speeds of its devices, so what depends on them is judged by typical ones. "
+        "--device NAME takes those of a data sheet."
+    ]
 
 
 def _sections(verdict: Verdict) -> list[str]:

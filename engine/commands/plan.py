@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,14 @@ from engine.commands.tables import (
     write_json,
 )
 from engine.data.epochs import Epochs, built_in_or_file_size, count_epochs
-from engine.hardware.peaks import PEAKS, find_named, find_peak
-from engine.local import load_spec
+from engine.hardware.peaks import PEAKS, find_named
+from engine.local import describe_devices, load_spec
 from engine.planner import Estimate, HardwareProfile, Plan, SearchResult, plan, profile_from_peak, search
 from engine.planner.advice import describe_layout
 from engine.spec import grid
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Problem, Spec, SpecError
 from engine.telemetry import inventory
-from fourwalls.system import host
-from fourwalls.system.readings import DeviceInfo
 
 EXIT_FITS, EXIT_WILL_NOT_FIT = 0, 1
 LAYOUTS = 5
@@ -85,10 +82,10 @@ def _find_profile(options: PlanOptions, num_ranks: int) -> tuple[HardwareProfile
         message = f"--count {options.count} is out of range: it must be between 1 and {MOST_DEVICES:,}."
         raise SpecError([Problem("", message)])
     if options.device is None:
-        profile, count = _local_profile(inventory.devices())
-        count = options.count or count
+        devices = inventory.devices()
+        profile, count = describe_devices(devices), options.count or len(devices)
     else:
-        profile = _named_profile(options.device)
+        profile = find_profile(options.device)
         count = options.count or max(profile.devices_per_node or 1, num_ranks)
     capacities: dict[str, Any] = {
         name: int(gib * GIB)
@@ -98,7 +95,8 @@ def _find_profile(options: PlanOptions, num_ranks: int) -> tuple[HardwareProfile
     return dataclasses.replace(profile, **capacities), count
 
 
-def _named_profile(name: str) -> HardwareProfile:
+def find_profile(name: str) -> HardwareProfile:
+    """The data sheet profile of a named device. Raises SpecError with names that exist."""
     peak = find_named(name)
     if peak is None:
         names = [row.name for row in PEAKS]
@@ -106,19 +104,6 @@ def _named_profile(name: str) -> HardwareProfile:
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known devices: {', '.join(names)}."
         raise SpecError([Problem("", f"'{name}' is not a known device, and none is guessed. {hint}")])
     return profile_from_peak(peak)
-
-
-def _local_profile(devices: Sequence[DeviceInfo]) -> tuple[HardwareProfile, int]:
-    """Data sheet speeds of a known GPU; a CPU has no speeds here, since this command probes nothing."""
-    first, count = devices[0], len(devices)
-    peak = find_peak(first.name) if first.kind == "cuda" else None
-    profile = profile_from_peak(peak) if peak else HardwareProfile(
-        first.name, "cuda" if first.kind == "cuda" else "cpu", "estimated", "this machine", {}
-    )  # fmt: skip
-    return dataclasses.replace(
-        profile, name=first.name, memory_bytes=first.memory_bytes or profile.memory_bytes, devices_per_node=count,
-        node_memory_bytes=host.memory_bytes(), node_disk_bytes=shutil.disk_usage(Path.cwd()).free,
-    ), count  # fmt: skip
 
 
 def _to_json(spec: Spec, profile: HardwareProfile, found: Plan, best: SearchResult | None) -> dict[str, Any]:

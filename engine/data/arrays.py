@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# The spec limits a vocabulary to 65,536 tokens, so 16 bits hold any token.
-Tokens = npt.NDArray[np.uint16]
+Tokens = npt.NDArray[np.unsignedinteger[Any]]
+UINT16_TOKENS = 2**16
+
+
+def token_type(vocab_size: int) -> type[np.unsignedinteger[Any]]:
+    """Return the number type of tokens: 16 bits where they hold every id, else 32."""
+    return np.uint16 if vocab_size <= UINT16_TOKENS else np.uint32
 
 
 def write_array(path: Path, values: npt.NDArray[Any]) -> None:

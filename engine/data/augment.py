@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.data.batches import Rows
 from engine.data.order import build_generator
+from engine.data.packing import PackedInputs
 from engine.data.sources import TrainingData
 from engine.data.special_tokens import PADDING, SpecialTokens
 
@@ -30,7 +31,13 @@ class TokenDropout:
 
     def rows(self, step: int, start: int, stop: int) -> tuple[Any, Rows]:
         inputs, targets = self._source.rows(step, start, stop)
+        if isinstance(inputs, PackedInputs):
+            return inputs._replace(ids=self._mask_rows(step, start, (inputs.ids,))[0]), targets
         parts = inputs if isinstance(inputs, tuple) else (inputs,)
+        masked = self._mask_rows(step, start, parts)
+        return masked if isinstance(inputs, tuple) else masked[0], targets
+
+    def _mask_rows(self, step: int, start: int, parts: tuple[Rows, ...]) -> tuple[Rows, ...]:
         masked = tuple(ids.copy() for ids in parts)
         first = step * self._global_batch + start
         for row in range(len(masked[0])):
@@ -38,7 +45,7 @@ class TokenDropout:
             for ids in masked:
                 chosen = random.random(ids.shape[1]) < self._share
                 ids[row, chosen & ~np.isin(ids[row], self._protected)] = self._mask
-        return masked if isinstance(inputs, tuple) else masked[0], targets
+        return masked
 
     def correction(self, step: int) -> float:
         return self._source.correction(step)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from engine.data.examples import Examples
 from engine.data.prepare import PreparedData
-from engine.data.special_tokens import special_tokens
 from engine.spec.spec import Spec
 
 
@@ -21,21 +20,25 @@ def compute_baselines(spec: Spec, prepared: PreparedData) -> dict[str, float]:
     """
     is_classes = spec.data.objective == "classes"
     size = spec.model.classes if is_classes else spec.vocab_size
-    train, held_out = (_all_targets(part, spec) for part in (prepared.train, prepared.validation))
+    train, held_out = (
+        _all_targets(part, prepared.specials.end) for part in (prepared.train, prepared.validation)
+    )
     counts = np.bincount(train, minlength=size) + 1.0  # Laplace smoothing: no probability is 0
     loss = float(-np.log(counts / counts.sum())[held_out].mean())
     share = float((held_out == counts.argmax()).mean())
     return {"validation_loss": loss, "accuracy_share" if is_classes else "token_accuracy_share": share}
 
 
-def _all_targets(part: object, spec: Spec) -> npt.NDArray[np.int64]:
+def _all_targets(part: object, end: int) -> npt.NDArray[np.int64]:
     """Return all targets of a part as one array."""
     if not isinstance(part, Examples):
         return np.asarray(part, np.int64)
     if part.labels is not None:
         return np.asarray(part.labels)
+    if part.trained is not None:
+        return np.asarray(part.sources.tokens[part.trained.tokens.astype(bool)], np.int64)
     assert part.targets is not None
-    ends = np.full(len(part), special_tokens(spec.data.tokenizer).end)
+    ends = np.full(len(part), end)
     return np.concatenate([part.targets.tokens.astype(np.int64), ends])
 
 

@@ -21,10 +21,16 @@ from engine.spec.parts import Objective
 FILES_LISTED = 200
 DATASET_PREFIX = "dataset:"  # followed by the id of an uploaded data set
 
-# Kind of records that each objective reads.
-KIND_BY_OBJECTIVE: dict[Objective, Kind] = {
-    "next_token": "text", "masked": "text", "classes": "classes", "pairs": "pairs",
+# Kinds of records that each objective reads.
+KINDS_BY_OBJECTIVE: dict[Objective, tuple[Kind, ...]] = {
+    "next_token": ("text",), "masked": ("text",), "classes": ("classes",), "pairs": ("pairs",),
+    "chat": ("chats", "pairs", "preference"),  # a pair is a question with its answer; of two answers the chosen one
 }  # fmt: skip
+
+
+def list_objectives(kind: str) -> list[Objective]:
+    """Return the objectives that read this kind of records."""
+    return [objective for objective, kinds in KINDS_BY_OBJECTIVE.items() if kind in kinds]
 
 
 @dataclass(frozen=True)
@@ -137,13 +143,14 @@ def check_corpus(
 
 def refuse_other_kind(name: str, kind: Kind, objective: Objective) -> None:
     """Raise SpecError on field data.objective if the objective does not read this kind of corpus."""
-    if KIND_BY_OBJECTIVE[objective] == kind:
+    wanted = KINDS_BY_OBJECTIVE[objective]
+    if kind in wanted:
         return
-    matching = [candidate for candidate, wanted in KIND_BY_OBJECTIVE.items() if wanted == kind]
+    matching = list_objectives(kind)
     raise files.field_error(
         "data.objective",
         f"'{name}' contains {KIND_TITLES[kind]}; the objective {objective} reads "
-        f"{KIND_TITLES[KIND_BY_OBJECTIVE[objective]]}. Choose {' or '.join(matching)}, or another corpus.",
+        f"{' or '.join(KIND_TITLES[one] for one in wanted)}. Choose {' or '.join(matching)}, or another corpus.",
         {"data.objective": matching[0]},
     )
 
@@ -162,7 +169,7 @@ def list_corpora(corpus_root: str | os.PathLike[str] | None = None) -> list[Corp
         return choices
     root = Path(corpus_root)
     found = sorted(
-        p for p in root.rglob("*") if p.suffix in files.SUFFIXES and p.is_file() and not p.is_symlink()
+        p for p in root.rglob("*") if files.has_known_suffix(p.name) and p.is_file() and not p.is_symlink()
     )
     names = [path.relative_to(root).as_posix() for path in found[:FILES_LISTED]]
     return choices + [CorpusChoice(name, f"{name} (file)") for name in names]
@@ -173,7 +180,7 @@ def _listed_title(corpus: Corpus) -> str:
 
 
 def _refuse_unknown(name: str) -> None:
-    if name.endswith(files.SUFFIXES):
+    if files.has_known_suffix(name):
         return
     near = difflib.get_close_matches(name, BY_NAME, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.data import files
 from engine.data.corpora import BY_NAME, DATASET_PREFIX
-from engine.data.full_batch import count_sequences
+from engine.data.objectives import count_sequences
 from engine.data.prepare import PreparedData
 from engine.data.segments import UNIT_CHARS
 from engine.spec.spec import Spec, SpecError
@@ -82,6 +82,8 @@ def count_epochs(spec: Spec, size: CorpusSize | None) -> Epochs | None:
     if spec.batch.full_batch:
         return Epochs(float(spec.budget.steps), size)
     sequences = spec.budget.steps * spec.batch.global_batch_size
+    if size.num_examples is not None and spec.data.packing:
+        return None  # how many examples share a sequence is known when they are tokens
     if size.num_examples is not None:
         trained = size.num_examples * (1 - spec.data.validation_share)
         return Epochs(sequences / trained, size) if trained else None

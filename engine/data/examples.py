@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +42,13 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Examples:
-    """Sources of one part with either targets (pairs) or labels (classes, numbered in order of their names)."""
+    """Sources of one part with targets (pairs), labels (classes, numbered in order of their names), or, for chats,
+    with 1 at each token of an answer."""
 
     sources: Sequences
     targets: Sequences | None
     labels: npt.NDArray[np.int64] | None
+    trained: Sequences | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -68,23 +71,25 @@ def split(examples: Iterable[Example], validation_share: float) -> tuple[list[Ex
     return parts
 
 
-def write_sequences(folder: Path, name: str, sequences: Sequence[Tokens]) -> None:
-    """Write NAME.bin and NAME.ends into the folder, with fsync."""
+def write_sequences(folder: Path, name: str, sequences: Sequence[npt.NDArray[Any]], kind: type) -> None:
+    """Write NAME.bin, of this number type, and NAME.ends into the folder, with fsync."""
     ends = np.cumsum([len(tokens) for tokens in sequences], dtype=np.int64)
-    joined = np.concatenate(sequences) if sequences else np.zeros(0, np.uint16)
-    write_array(folder / f"{name}.bin", joined.astype(np.uint16))
+    joined = np.concatenate(sequences) if sequences else np.zeros(0, kind)
+    write_array(folder / f"{name}.bin", joined.astype(kind, copy=False))
     write_array(folder / f"{name}.ends", ends)
 
 
-def read_sequences(folder: Path, name: str) -> Sequences:
-    return Sequences(map_array(folder / f"{name}.bin"), map_array(folder / f"{name}.ends", np.int64))
+def read_sequences(folder: Path, name: str, kind: type) -> Sequences:
+    return Sequences(map_array(folder / f"{name}.bin", kind), map_array(folder / f"{name}.ends", np.int64))
 
 
-def read_examples(folder: Path, part: str) -> Examples:
-    """Read the examples of the part 'train' or 'validation'."""
-    labels, has_targets = folder / f"{part}.labels", (folder / f"{part}.target.bin").exists()
+def read_examples(folder: Path, kind: type, part: str) -> Examples:
+    """Read the examples of the part 'train' or 'validation', whose tokens have this number type."""
+    labels = folder / f"{part}.labels"
+    has_targets, has_trained = ((folder / f"{part}.{name}.bin").exists() for name in ("target", "trained"))
     return Examples(
-        read_sequences(folder, f"{part}.source"),
-        read_sequences(folder, f"{part}.target") if has_targets else None,
+        read_sequences(folder, f"{part}.source", kind),
+        read_sequences(folder, f"{part}.target", kind) if has_targets else None,
         map_array(labels, np.int64) if labels.exists() else None,
+        read_sequences(folder, f"{part}.trained", np.uint8) if has_trained else None,
     )

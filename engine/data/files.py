@@ -9,26 +9,41 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from engine.data import lines
+from engine.data import upload
 from engine.data.examples import Example
+from engine.data.formats import (
+    COMPRESSIONS,
+    RECORD_SUFFIXES,
+    SUFFIXES,
+    UnsupportedFile,
+    decompress,
+    split_suffix,
+)
+from engine.data.lines import Kind, Record
 from engine.spec.problems import Problem, SpecError
 
-TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst")
-SUFFIXES = TEXT_SUFFIXES + lines.SUFFIXES
 # A corpus is tokenised in memory, which takes about ten times its size.
 FILE_BYTES_LIMIT = 1024**3
+CHUNK_BYTES = 1 << 20
+
+__all__ = ["COMPRESSIONS", "SUFFIXES"]
 
 
-def detect_kind(name: str, root: Path) -> lines.Kind:
-    """Return the kind of a file; for .jsonl that of its first record. Raises SpecError."""
-    if not name.endswith(lines.SUFFIXES):
+def has_known_suffix(name: str) -> bool:
+    """Whether a file is of a known format, by its name."""
+    return split_suffix(name)[0] in SUFFIXES
+
+
+def detect_kind(name: str, root: Path) -> Kind:
+    """Return the kind of a file; of one with records that of the first. Raises SpecError."""
+    if not _has_records(name):
         return "text"
     return next((record.kind for record in _records(name, root)), "text")
 
 
 def iterate_examples(name: str, root: Path) -> Iterator[Example]:
     """Yield a text file as one example, other files record by record. Raises SpecError on the first bad line."""
-    if name.endswith(lines.SUFFIXES):
+    if _has_records(name):
         yield from (record.example for record in _records(name, root))
     else:
         yield Example("".join(iterate_text(name, root)), "")
@@ -36,7 +51,7 @@ def iterate_examples(name: str, root: Path) -> Iterator[Example]:
 
 def check(name: str, root: Path) -> None:
     """Raise SpecError unless the whole file is usable."""
-    for _ in _records(name, root) if name.endswith(lines.SUFFIXES) else iterate_text(name, root):
+    for _ in _records(name, root) if _has_records(name) else iterate_text(name, root):
         pass
 
 
@@ -47,26 +62,31 @@ def file_stamp(name: str, root: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _records(name: str, root: Path) -> Iterator[lines.Record]:
-    kind = None
-    with os.fdopen(_open_inside(name, root), "rb") as file:
-        number = 0
-        while line := file.readline(lines.LINE_BYTES_LIMIT + 2):
-            number += 1
-            if not line.strip():
-                continue
-            try:
-                record = lines.parse_line(line.rstrip(b"\n"), Path(name).suffix)
-            except lines.LineError as error:
-                raise corpus_error(f"Line {number:,} of '{name}' cannot be used: {error}.") from None
-            kind = kind or record.kind
-            if record.kind != kind:
-                raise corpus_error(
-                    f"Line {number:,} of '{name}' contains {record.kind}; the first line contains {kind}."
-                )
+def _has_records(name: str) -> bool:
+    return split_suffix(name)[0] in RECORD_SUFFIXES
+
+
+def _records(name: str, root: Path) -> Iterator[Record]:
+    suffix, found = split_suffix(name)[0], False
+    try:
+        for record in upload.parse_records(_read(name, root), suffix):
+            if isinstance(record, upload.BadLine):
+                reason = f"Line {record.number:,} of '{name}' cannot be used: {record.reason}."
+                raise corpus_error(reason)
+            found = True
             yield record
-    if kind is None:
+    except UnsupportedFile as error:
+        raise corpus_error(f"'{name}' cannot be used: {error}") from None
+    if not found:
         raise corpus_error(f"'{name}' contains no text.")
+
+
+def _read(name: str, root: Path) -> Iterator[bytes]:
+    """Yield the content of the file in chunks, decompressed. Raises SpecError and UnsupportedFile."""
+    with os.fdopen(_open_inside(name, root), "rb") as file:
+        yield from decompress(
+            iter(lambda: file.read(CHUNK_BYTES), b""), split_suffix(name)[1], FILE_BYTES_LIMIT
+        )
 
 
 def corpus_error(message: str, **fix: str) -> SpecError:
@@ -84,18 +104,17 @@ def iterate_text(name: str, root: Path) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     done_bytes = 0
     has_text = False
-    with os.fdopen(_open_inside(name, root), "rb") as file:
-        while chunk := file.read(1 << 20):
-            try:
-                text = decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                near = done_bytes + error.start
-                raise corpus_error(
-                    f"'{name}' is not UTF-8 text: near byte {near:,}, {error.reason}."
-                ) from None
+    try:
+        for chunk in _read(name, root):
+            text = decoder.decode(chunk)
             done_bytes += len(chunk)
             has_text = has_text or bool(text.strip())
             yield text
+    except UnicodeDecodeError as error:
+        near = done_bytes + error.start
+        raise corpus_error(f"'{name}' is not UTF-8 text: near byte {near:,}, {error.reason}.") from None
+    except UnsupportedFile as error:
+        raise corpus_error(f"'{name}' cannot be used: {error}") from None
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:

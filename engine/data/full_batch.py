@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.data.batches import IGNORED, Rows
-from engine.data.examples import Examples
-from engine.data.objectives import build_training
+from engine.data.objectives import build_training, count_sequences
 from engine.data.prepare import PreparedData
 from engine.data.sources import TrainingData
 from engine.spec.spec import Spec
@@ -56,12 +55,6 @@ def build_full_batch(spec: Spec, prepared: PreparedData) -> FullBatch:
     count = count_sequences(spec, prepared)
     source = build_training(_with_global_batch(spec, count), prepared)
     return FullBatch(source, count, spec.batch.global_batch_size)
-
-
-def count_sequences(spec: Spec, prepared: PreparedData) -> int:
-    if isinstance(prepared.train, Examples):
-        return len(prepared.train)
-    return max(1, (len(prepared.train) - spec.model.context) // spec.model.context)
 
 
 def _with_global_batch(spec: Spec, size: int) -> Spec:

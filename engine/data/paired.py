@@ -12,6 +12,7 @@ from engine.data.arrays import Tokens
 from engine.data.batches import Rows
 from engine.data.examples import Examples
 from engine.data.order import Order
+from engine.data.packing import Documents
 from engine.data.special_tokens import IGNORED, PADDING, SpecialTokens
 
 VALIDATION_EXAMPLES = 2048  # most examples to evaluate, spread evenly over the held-out part
@@ -39,7 +40,7 @@ class ExampleTraining:
     def correction(self, step: int) -> float:
         """Factor that turns the mean over all target slots of the global batch into the mean over real targets."""
         numbers = self._numbers(step, 0, self._global_batch)
-        return self._slots * self._global_batch / int(self._real_targets[numbers].sum())
+        return self._slots * self._global_batch / max(1, int(self._real_targets[numbers].sum()))
 
     def _numbers(self, step: int, start: int, stop: int) -> list[int]:
         first = step * self._global_batch
@@ -116,32 +117,24 @@ def build_translation_collate(
     return collate, np.minimum(answers.lengths + 1, context), context
 
 
-def build_continuation_collate(
-    examples: Examples, context: int, special: SpecialTokens
-) -> tuple[Collate, Rows, int]:
+def build_document_collate(documents: Documents, context: int, filler: int) -> tuple[Collate, Rows, int]:
     """Build the collate function of a decoder-only model, the real targets per example, and the slots per row.
 
-    Inputs [n, context] = source, separator, target, end in one sequence; only the tokens of the target are predicted.
-    A long source is truncated so that a target of up to half of the context fits. End tokens fill the rest of the
-    row: a causal decoder never attends to later positions, so it needs no padding token.
+    Each row holds one document: input ids [n, context] and targets [n, context]. `filler` fills the rest of the row: a
+    causal decoder never attends to later positions, so it needs no padding token.
     """
-    sources, answers = examples.sources, examples.targets
-    assert answers is not None
 
     def collate(numbers: list[int]) -> tuple[Rows, Rows]:
-        ids = np.full((len(numbers), context), special.end, np.int64)
+        ids = np.full((len(numbers), context), filler, np.int64)
         targets = np.full((len(numbers), context), IGNORED, np.int64)
         for row, number in enumerate(numbers):
-            answer = _concatenate(answers[max(number, 0)], special.end)
-            prompt = prompt_ids(sources[max(number, 0)], len(answer), context, special)
-            whole = _concatenate(prompt, answer)[: context + 1]
-            ids[row, : len(whole) - 1] = whole[:-1]
+            inputs, expected = documents[max(number, 0)]
+            ids[row, : len(inputs)] = inputs
             if number >= 0:
-                targets[row, len(prompt) - 1 : len(whole) - 1] = whole[len(prompt) :]
+                targets[row, : len(inputs)] = expected
         return ids, targets
 
-    prompts = np.minimum(sources.lengths + 1, np.maximum(context - answers.lengths, context - context // 2))
-    return collate, np.minimum(answers.lengths + 1, context + 1 - prompts), context
+    return collate, documents.real_targets, context
 
 
 def source_ids(tokens: Tokens, context: int, special: SpecialTokens) -> TokenIds:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 IGNORED = -100  # target of a padded position; torch's cross_entropy leaves it out
+NO_TOKEN = -2  # id of a special token that a published tokenizer does not have
 PADDING = -1  # input id of a padded position; outside every vocabulary, so it takes no token's id
 
 
@@ -31,5 +32,5 @@ _BY_TOKENIZER = {
 
 
 def special_tokens(tokenizer: Literal["bytes", "bpe"]) -> SpecialTokens:
-    """Return the special ids of this kind of tokenizer."""
+    """Return the special ids of a tokenizer made here; a published one has its own."""
     return _BY_TOKENIZER[tokenizer]

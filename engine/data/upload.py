@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from engine.data import lines
+from engine.data import formats, lines
 from engine.data.examples import Example
-from engine.data.files import SUFFIXES, TEXT_SUFFIXES
-from engine.data.lines import Kind, LineError, Record
+from engine.data.formats import COMPRESSIONS, SUFFIXES, TEXT_SUFFIXES, UnsupportedFile
+from engine.data.lines import Kind, Record
+from engine.data.numbered_lines import check_encoding, iterate_lines
+from engine.data.texts import LineError
+
+__all__ = ["UnsupportedFile"]
 
 EXCERPT_CHARS = 1000  # of a bad line, for the report
 DOCUMENT_BYTES = 256 * 1024  # approximate size of the documents into which a long text is cut at line ends
-# First bytes of files that are not text.
-BINARY_SIGNATURES = {
-    b"PK\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip file", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file",
-    b"\x28\xb5\x2f\xfd": "a zstd file", b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive", b"%PDF": "a PDF",
-}  # fmt: skip
 ARCHIVE = "Unpack the archive and upload the file inside it."
 SUFFIX_HINTS = {
-    ".json": "A JSON file is read as a whole; write one object on each line and name the file .jsonl.",
-    ".csv": "Commas are not read; write .jsonl with one object on each line, or .tsv with tabs.",
-    ".parquet": "Convert the table to .jsonl, one object on each line.",
-    ".arrow": "Convert the table to .jsonl, one object on each line.",
-    **dict.fromkeys((".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"), ARCHIVE),
+    ".arrow": "Convert the table to .parquet or .jsonl.",
+    **dict.fromkeys((".xls", ".xlsx", ".ods"), "Save the table as .csv."),
+    **dict.fromkeys((".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz"), ARCHIVE),
 }  # fmt: skip
-LONGEST_SIGNATURE = max(len(mark) for mark in BINARY_SIGNATURES)
-
-
-class UnsupportedFile(ValueError):
-    """The whole file is refused; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,38 +33,41 @@ class BadLine:
     beginning: str
 
 
-def check_suffix(file_name: str) -> str:
-    """Return the suffix of a supported file, in lower case. Raises UnsupportedFile."""
-    suffix = f".{file_name.rpartition('.')[2].lower()}"
-    if suffix not in SUFFIXES or "." not in file_name:
+def check_suffix(file_name: str) -> tuple[str, str]:
+    """Return the suffix of a supported file and of its compression, in lower case. Raises UnsupportedFile."""
+    suffix, compression = formats.split_suffix(file_name)
+    if suffix not in SUFFIXES:
         reason = SUFFIX_HINTS.get(suffix, "")
         raise UnsupportedFile(
-            f"'{file_name[-60:]}' has none of the suffixes {', '.join(SUFFIXES)}. {reason}".strip()
+            f"'{file_name[-60:]}' has none of the suffixes {', '.join(SUFFIXES)}, alone or before "
+            f"{' or '.join(COMPRESSIONS)}. {reason}".strip()
         )
-    return suffix
+    return suffix, compression
 
 
-def parse_records(chunks: Iterable[bytes], suffix: str) -> Iterator[Record | BadLine]:
+def parse_records(
+    chunks: Iterable[bytes], suffix: str, columns: Mapping[str, str] | None = None
+) -> Iterator[Record | BadLine]:
     """Yield the records and bad lines of a file in order. All records have the kind of the first.
 
-    Raises UnsupportedFile.
+    `columns` has the field of the file for each name here. Raises UnsupportedFile.
     """
-    numbered = _numbered_lines(chunks)
     if suffix in TEXT_SUFFIXES:
-        yield from _split_documents(numbered)
+        encoded = check_encoding(chunks, UnsupportedFile)
+        yield from _split_documents(iterate_lines(encoded, lines.LINE_BYTES_LIMIT))
         return
     kind: Kind | None = None
-    for number, line, length in numbered:
-        if not line.strip():
-            continue
+    for raw in formats.iterate_raw(chunks, suffix):
         try:
-            found = lines.parse_line(_check_length(line, length), suffix)
+            if raw.values is None:
+                raise LineError(raw.error)
+            found = lines.parse_values(raw.values, columns)
             kind = kind or found.kind
             if found.kind != kind:
                 raise LineError(f"it contains {found.kind}; the lines before contain {kind}")
             yield found
         except LineError as error:
-            yield _bad_line(number, line, error)
+            yield _bad_line(raw.number, raw.beginning, error)
 
 
 def _split_documents(numbered: Iterable[tuple[int, bytes, int]]) -> Iterator[Record | BadLine]:
@@ -81,7 +76,7 @@ def _split_documents(numbered: Iterable[tuple[int, bytes, int]]) -> Iterator[Rec
     size = 0
     for number, line, length in numbered:
         try:
-            collected.append(_decode_line(_check_length(line, length)))
+            collected.append(_decode_line(line, length))
             size += length + 1
         except LineError as error:
             yield _bad_line(number, line, error)
@@ -97,7 +92,9 @@ def _build_document(collected: list[str]) -> Iterator[Record]:
         yield Record("text", Example(text, ""))
 
 
-def _decode_line(line: bytes) -> str:
+def _decode_line(line: bytes, length: int) -> str:
+    if length > lines.LINE_BYTES_LIMIT:
+        raise LineError(f"it has {length:,} bytes; the limit is {lines.LINE_BYTES_LIMIT:,}")
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
@@ -107,49 +104,8 @@ def _decode_line(line: bytes) -> str:
     return text
 
 
-def _check_length(line: bytes, length: int) -> bytes:
-    if length > lines.LINE_BYTES_LIMIT:
-        raise LineError(f"it has {length:,} bytes; the limit is {lines.LINE_BYTES_LIMIT:,}")
-    return line
-
-
 def _bad_line(number: int, line: bytes, error: LineError) -> BadLine:
     beginning = line[: EXCERPT_CHARS * 4].decode(errors="backslashreplace").replace("\0", "\\x00")
     # A reason may quote a field name of the line, which may contain any character.
     reason = str(error).encode(errors="backslashreplace").decode().replace("\0", "\\x00")
     return BadLine(number, reason, beginning[:EXCERPT_CHARS])
-
-
-def _numbered_lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes, int]]:
-    """Yield (number, line without newline, length in bytes).
-
-    Of a line above the limit only the first bytes are kept, so memory is bounded by the limit of one line.
-    Raises UnsupportedFile.
-    """
-    number, rest, dropped = 1, b"", 0
-    for chunk in _check_encoding(chunks):
-        *whole, last = chunk.split(b"\n")
-        for line in whole:
-            line = rest + line
-            yield number, line.removesuffix(b"\r")[: lines.LINE_BYTES_LIMIT + 1], len(line) + dropped
-            number, rest, dropped = number + 1, b"", 0
-        rest += last
-        if len(rest) > lines.LINE_BYTES_LIMIT + 1:
-            dropped += len(rest) - lines.LINE_BYTES_LIMIT - 1
-            rest = rest[: lines.LINE_BYTES_LIMIT + 1]
-    if rest:
-        yield number, rest, len(rest) + dropped
-
-
-def _check_encoding(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the chunks without a byte order mark. Raises UnsupportedFile if the first bytes are not UTF-8 text."""
-    rest, beginning = iter(chunks), b""
-    while len(beginning) < LONGEST_SIGNATURE and (chunk := next(rest, b"")):
-        beginning += chunk
-    for mark, what in BINARY_SIGNATURES.items():
-        if beginning.startswith(mark):
-            raise UnsupportedFile(f"This is {what}, not a text. Unpack it and upload the text itself.")
-    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UnsupportedFile("This is UTF-16 text. Save it as UTF-8 and upload it again.")
-    yield beginning.removeprefix(b"\xef\xbb\xbf")
-    yield from rest

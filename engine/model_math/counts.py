@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
+from engine.model_math import parameters as shapes
+from engine.model_math.parameters import LayerKind as LayerKind
+from engine.spec.model import Model
 from engine.spec.spec import Spec
-
-LayerKind = Literal[
-    "embed", "decoder_block", "encoder_block", "cross_block", "source_norm", "norm", "head", "class_head"
-]
 
 
 class Count(NamedTuple):
@@ -23,12 +23,22 @@ class Count(NamedTuple):
 
 def layer_kinds(spec: Spec) -> list[LayerKind]:
     """The kind of each layer in order, the same in every layout."""
-    encoder: list[LayerKind] = ["encoder_block"] * spec.model.num_encoder_layers
-    if spec.model.family == "encoder-decoder":
+    return model_layer_kinds(spec.model, has_classes(spec))
+
+
+def model_layer_kinds(model: Model, has_classes: bool = False) -> list[LayerKind]:
+    encoder: list[LayerKind] = ["encoder_block"] * model.num_encoder_layers
+    if model.family == "encoder-decoder":
         encoder.append("source_norm")
-    decoder: list[LayerKind] = ["cross_block" if encoder else "decoder_block"] * spec.model.num_decoder_layers
-    end: tuple[LayerKind, ...] = ("source_norm", "class_head") if has_classes(spec) else ("norm", "head")
+    decoder = [_decoder_kind(model, layer) for layer in range(model.num_decoder_layers)]
+    end: tuple[LayerKind, ...] = ("source_norm", "class_head") if has_classes else ("norm", "head")
     return ["embed", *encoder, *decoder, *end]
+
+
+def _decoder_kind(model: Model, layer: int) -> LayerKind:
+    if model.family == "encoder-decoder":
+        return "cross_block"
+    return "window_block" if model.has_window(layer) else "decoder_block"
 
 
 def has_classes(spec: Spec) -> bool:
@@ -36,34 +46,26 @@ def has_classes(spec: Spec) -> bool:
 
 
 def count_of(spec: Spec, kind: LayerKind) -> Count:
-    model = spec.model
-    h, f, bias = model.width, model.ffn_width, int(model.biases)
-    keys = model.num_kv_heads * (h // model.heads)
-    norm = h if model.norm == "rmsnorm" else 2 * h
-    # Query, key, value and output, each with a bias; every tensor rank holds the bias of the output.
-    attention = Count(2 * h * (h + keys) + bias * (h + 2 * keys), bias * h)
-    ways_in = 2 if model.feed_forward == "swiglu" else 1
-    feed_forward = Count(ways_in * (h * f + bias * f) + f * h, bias * h)
-    block = Count(attention.split + feed_forward.split, attention.whole + feed_forward.whole + 2 * norm)
-    learned = model.context * h if model.positions == "learned" else 0
-    return {
-        "embed": Count(0, spec.vocab_size * h + learned),
-        "decoder_block": block,
-        "encoder_block": block,
-        "cross_block": Count(block.split + attention.split, block.whole + attention.whole + norm),
-        "source_norm": Count(0, norm),
-        "norm": Count(0, norm),
-        "head": Count(0, h * spec.vocab_size),
-        "class_head": Count(0, h * model.classes + model.classes),
-    }[kind]
+    return _count(spec.model, spec.vocab_size, kind)
+
+
+@lru_cache(maxsize=4096)
+def _count(model: Model, vocab_size: int, kind: LayerKind) -> Count:
+    found = shapes.layer_parameters(model, vocab_size, kind)
+    split = sum(one.size for one in found if one.split_dim is not None)
+    return Count(split, sum(one.size for one in found) - split)
 
 
 def layer_parameters(spec: Spec) -> list[int]:
-    """Parameters of each layer in build order; a tied head counts 0."""
+    """Parameters of each layer in build order; a tied head counts without its matrix."""
     kinds = layer_kinds(spec)
     known = {kind: sum(count_of(spec, kind)) for kind in set(kinds)}
     counts = [known[kind] for kind in kinds]
-    return [*counts[:-1], 0] if is_tied(spec) else counts
+    return [*counts[:-1], counts[-1] - _tied_size(spec)] if is_tied(spec) else counts
+
+
+def _tied_size(spec: Spec) -> int:
+    return spec.vocab_size * spec.model.width
 
 
 def is_tied(spec: Spec) -> bool:
@@ -95,7 +97,7 @@ def stage_parameters(spec: Spec) -> list[int]:
     known = {kind: count_of(spec, kind).on_a_rank(tensor) for kind in set(kinds)}
     held = [known[kind] for kind in kinds]
     if is_tied(spec) and spec.parallel.stages == 1:
-        held[-1] = 0
+        held[-1] -= _tied_size(spec)
     return [sum(held[start:end]) for start, end in stage_bounds(spec)]
 
 

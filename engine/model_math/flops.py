@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.model_math import counts
+from engine.model_math.adapters import flops_saved
 from engine.model_math.counts import LayerKind
 from engine.spec.spec import Spec
 
@@ -37,20 +38,28 @@ class Forward:
 def forward_of(spec: Spec, kind: LayerKind) -> Forward:
     model = spec.model
     h, s = model.width, model.context
-    keys = model.num_kv_heads * (h // model.heads)
-    attention = 2.0 * s * (2 * h * h + 2 * h * keys)
-    scores = 4.0 * s * s * h
+    attention = 4.0 * s * h * (model.query_width + model.kv_width)
+    scores = 4.0 * s * s * model.query_width
     causal = scores * (s + 1) / (2 * s)
-    feed_forward = 2.0 * s * (3 if model.feed_forward == "swiglu" else 2) * h * model.ffn_width
+    feed_forward = 2.0 * s * (3 if model.is_gated else 2) * h * model.ffn_width
+    windowed = scores * _visible_in_window(s, model.window or s) / (s * s)
+    transform = 2.0 * s * h * h if model.head_transform else 0.0
     return {
         "decoder_block": Forward(attention + feed_forward, scores, causal, attention + causal),
+        "window_block": Forward(attention + feed_forward, scores, windowed, attention + windowed),
         "encoder_block": Forward(attention + feed_forward, scores, scores, attention + scores),
         "cross_block": Forward(
             2 * attention + feed_forward, 2 * scores, causal + scores, 2 * attention + causal + scores
         ),
-        "head": Forward(2.0 * s * h * spec.vocab_size),
+        "head": Forward(2.0 * s * h * spec.vocab_size + transform),
         "class_head": Forward(2.0 * h * model.classes),
     }.get(kind, Forward())
+
+
+def _visible_in_window(length: int, window: int) -> float:
+    """Pairs of a position and one of the last `window` positions up to itself."""
+    size = min(length, window)
+    return size * (size + 1) / 2 + (length - size) * size
 
 
 def layers(spec: Spec) -> list[Forward]:
@@ -61,12 +70,13 @@ def layers(spec: Spec) -> list[Forward]:
 
 
 def model_per_step(spec: Spec) -> float:
-    return spec.batch.global_batch_size * (1 + BACKWARD) * sum(layer.model for layer in layers(spec))
+    whole = spec.batch.global_batch_size * (1 + BACKWARD) * sum(layer.model for layer in layers(spec))
+    return whole - flops_saved(spec)
 
 
 def palm_per_step(spec: Spec) -> float:
     each = sum(layer.matrices + layer.scores for layer in layers(spec))
-    return spec.batch.global_batch_size * (1 + BACKWARD) * each
+    return spec.batch.global_batch_size * (1 + BACKWARD) * each - flops_saved(spec)
 
 
 def hardware_per_step(spec: Spec) -> float:

@@ -65,16 +65,17 @@ class ModelStates:
 
 
 def model_states(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> ModelStates:
-    zero, n, width, count = spec.zero_stage_in(dtype), spec.parallel.data, BYTES[dtype], shape.parameters
+    zero, n, width, count = spec.zero_stage_in(dtype), spec.parallel.data, BYTES[dtype], shape.trained
     state = spec.optimiser.row.state_bytes(spec)
     whole, share = float(count * width), count / n
+    fixed = float((shape.parameters - count) * width)  # frozen weights: no gradient, no state, no master copy
     # On CUDA a second bucket fills while the first is reduced during the backward pass.
     bucket = float(min(BUCKET_ELEMENTS, count) * width) * (2 if on_cuda else 1)
     accumulates = spec.accumulation > 1
     if zero == 0:
         master, copy = (0.0, 0.0) if width == 4 else (4.0, 4.0 * count)
         return ModelStates(
-            parameters=whole,
+            parameters=whole + fixed,
             optimiser=count * (state + master),
             gradients=whole if accumulates else 0.0,
             whole_gradients=whole,
@@ -85,22 +86,22 @@ def model_states(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> Mo
     optimiser = share * (4 + state)
     if zero == 3:
         kept, gather = gathered_elements(spec, shape)
-        left = 0.0 if on_cuda else LEFT_RESIDENT * min(count, gather) * width
+        left = 0.0 if on_cuda else LEFT_RESIDENT * min(shape.parameters, gather) * width
         return ModelStates(
-            parameters=share * width,
+            parameters=share * width + fixed / n,
             optimiser=optimiser,
             gradients=share * width,
             whole_gradients=share * width,
             averaged_gradients=share * width,
             resting=bucket + left,
-            forward=float((kept + min(PREFETCH_ELEMENTS, count)) * width),
+            forward=float((kept + min(PREFETCH_ELEMENTS, shape.parameters)) * width),
             backward=float(kept * width),
-            reduction=2.0 * gather * width,
+            reduction=2.0 * min(gather, count) * width,
             update=min(share, SUB_GROUP_ELEMENTS) * (4 if width == 4 else 6),
         )
     alive = share * width + float(min(BUCKET_ELEMENTS, count) * width) if zero == 2 else whole
     return ModelStates(
-        parameters=whole,
+        parameters=whole + fixed,
         optimiser=optimiser,
         gradients=(share * width if zero == 2 else whole) if accumulates else 0.0,
         whole_gradients=alive if accumulates or zero == 1 else whole,
@@ -124,7 +125,7 @@ def offload_states(
 ) -> ModelStates:
     """Move what ZeRO offloads to host memory: optimiser state and update, with ZeRO 3 also parameters. A CPU's memory
     is the host's: there nothing leaves, and DeepSpeed's copies are added."""
-    parallel, share = spec.parallel, shape.parameters / spec.parallel.data
+    parallel, share = spec.parallel, shape.trained / spec.parallel.data
     gradients, copy = (
         4 * share,
         share * BYTES[dtype],
@@ -140,7 +141,8 @@ def offload_states(
         else:
             states = replace(states, resting=states.resting + gradients + copy)
     if parallel.offload_parameters != "none" and parallel.zero_stage == 3 and on_cuda:
-        states = replace(states, parameters=0.0, host=states.host + copy)
+        fixed = (shape.parameters - shape.trained) / parallel.data * BYTES[dtype]
+        states = replace(states, parameters=0.0, host=states.host + copy + fixed)
     return states
 
 
@@ -149,7 +151,7 @@ def checkpoint_copy_bytes(spec: Spec, shape: StageShape) -> float:
     they all hold (engine.rank.checkpoint.state)."""
     row = spec.optimiser.row
     state = row.state_bytes(spec) if row.is_state_saved else 0.0
-    return shape.parameters / spec.parallel.data * (4 + state)
+    return shape.trained / spec.parallel.data * (4 + state)
 
 
 def keeps_checkpoint_copy(spec: Spec) -> bool:

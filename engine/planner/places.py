@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.model_math import counts
+from engine.model_math.adapters import trained_parameters
 from engine.planner.memory import keeps_checkpoint_copy, stage_memory
 from engine.planner.plan_parts import StageMemory, fit_label
 from engine.planner.profile import PROCESS_BYTES, HardwareProfile
@@ -100,7 +100,7 @@ def _host_use(spec: Spec, stages: Sequence[StageMemory], profile: HardwareProfil
 def get_checkpoint_disk_bytes(spec: Spec, first_step: int = 0) -> float:
     """Disk that the checkpoints of an attempt after `first_step` steps need at most, with one that is being written."""
     budget, row = spec.budget, spec.optimiser.row
-    each = counts.parameters(spec) * (4 + (row.state_bytes(spec) if row.is_state_saved else 0.0))
+    each = trained_parameters(spec) * (4 + (row.state_bytes(spec) if row.is_state_saved else 0.0))
     left = max(0, budget.steps - first_step)
     saves = left // budget.checkpoint_every if budget.checkpoint_every else 0
     kept = min(budget.keep_checkpoints + CHECKPOINT_BEING_WRITTEN, max(1, saves + 1)) + budget.keep_best

@@ -45,6 +45,7 @@ class Plan:
     flops_per_step: float  # model FLOPs: causal attention halved, no recomputation (Megatron's convention)
     stages: tuple[StageMemory, ...]
     num_steps: int = 0
+    num_trained: int | None = None  # parameters that change, those of adapters included; None: all of them
     flops_palm_per_step: float | None = None  # attention in full, as PaLM's appendix B counts
     flops_hardware_per_step: float | None = None  # model FLOPs and recomputation
     memory_bytes: int | None = None  # capacity of the device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.model_math import counts, flops
+from engine.model_math.adapters import trained_parameters
 from engine.planner.calibration import MEMORY, Calibration
 from engine.planner.estimate import Estimate
 from engine.planner.memory import stage_memory
@@ -46,6 +47,7 @@ def plan(
         flops_per_step=flops.model_per_step(spec),
         stages=stages,
         num_steps=spec.budget.steps,
+        num_trained=trained_parameters(spec) if spec.adapter.is_on else None,
         flops_palm_per_step=flops.palm_per_step(spec),
         flops_hardware_per_step=flops.hardware_per_step(spec),
         memory_range=calibration.correct(chosen, MEMORY, peak) if calibration else peak,

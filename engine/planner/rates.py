@@ -73,7 +73,7 @@ def pass_time(
     if trainer.has_fused_attention and dtype in profile.attention_flops_per_s:
         attention, growth = profile.attention_flops_per_s[dtype], FUSED_BACKWARD
     forward_s = profile.compute_share.divide(products / rate) + attention.divide(scores)
-    backward_s = profile.compute_share.divide((BACKWARD * products + again.matrices) / rate)
+    backward_s = profile.compute_share.divide((_product_growth(spec) * products + again.matrices) / rate)
     backward_s += attention.divide(growth * scores + again.needed_scores)
     forward = _roofline(profile, forward_s, forward_bytes, calls_s[0])
     backward = _roofline(profile, backward_s, backward_bytes, calls_s[1])
@@ -91,9 +91,14 @@ def pass_work(
     again in the backward pass, which counts."""
     products, scores, again = _work(spec, shape, trainer)
     growth = FUSED_BACKWARD if trainer.has_fused_attention else float(BACKWARD)
-    backward = BACKWARD * products + again.matrices + growth * scores + again.needed_scores
+    backward = _product_growth(spec) * products + again.matrices + growth * scores + again.needed_scores
     forward_bytes, backward_bytes = _traffic(held, whole, trainer)
     return Work(products + scores, forward_bytes), Work(backward, backward_bytes)
+
+
+def _product_growth(spec: Spec) -> int:
+    """Products of the backward pass for one of the forward pass: a frozen matrix has no gradient of its own."""
+    return 1 if spec.adapter.is_on else BACKWARD
 
 
 def _traffic(held: ActivationMemory, whole: ActivationMemory, trainer: EngineTraits) -> tuple[float, float]:
@@ -142,7 +147,7 @@ def product_rate(spec: Spec, dtype: str, profile: HardwareProfile) -> float:
 def _is_unaligned(spec: Spec) -> bool:
     model, tensor = spec.model, spec.parallel.tensor
     sizes = (model.width // tensor, model.ffn_width // tensor)
-    return any(size % TILE for size in sizes) or bool(model.width // model.heads % HEAD_TILE)
+    return any(size % TILE for size in sizes) or bool(model.head_size % HEAD_TILE)
 
 
 def _interpolate(curve: list[tuple[int, float]], size: float) -> float:

@@ -54,7 +54,7 @@ def step_work(spec: Spec, dtype: str, kind: str, architecture: str = "") -> dict
         one, back = pass_work(spec, shape, held, whole)
         forward += Work(one.flops, one.bytes + weights)
         backward += Work(back.flops, back.bytes + 3 * weights)
-        owned, moved = update_traffic(spec, dtype, shape.parameters)
+        owned, moved = update_traffic(spec, dtype, shape.trained)
         update += Work(UPDATE_FLOPS * owned, moved)
     passes, stages = spec.accumulation / len(shapes), 1 / len(shapes)
     return {

@@ -11,6 +11,7 @@ from engine.planner import collectives
 from engine.planner.predict import resolve_dtype
 from engine.planner.profile import HardwareProfile, Link, profile_from_peak
 from engine.planner.steptime import phase_times, time_unavailable_reason
+from engine.planner.traits import OWN, EngineTraits
 from engine.spec.spec import Spec
 
 PASSES = ("forward_s", "backward_s")
@@ -35,17 +36,17 @@ class StepCosts:
     standing: str  # of the device's speeds: measured or estimated
 
 
-def predict_costs(spec: Spec, profile: HardwareProfile) -> StepCosts:
+def predict_costs(spec: Spec, profile: HardwareProfile, trainer: EngineTraits = OWN) -> StepCosts:
     """Predict the costs of a step. Raises ValueError with the reason where the device is not known well enough."""
     dtype = resolve_dtype(spec, profile)
     if reason := time_unavailable_reason(spec, dtype, profile):
         raise ValueError(reason)
-    phases = _get_points(spec, dtype, profile)
-    single = _get_points(_with_one_micro_batch(spec), dtype, profile)
+    phases = _get_points(spec, dtype, profile, trainer)
+    single = _get_points(_with_one_micro_batch(spec), dtype, profile, trainer)
     repeated = {name: max(0.0, phases[name] - single[name]) for name in PASSES}
     payload_s = 0.0
     if phases["communication_s"] > 0:
-        payload_s = _get_points(spec, dtype, _without_latency(profile, spec))["communication_s"]
+        payload_s = _get_points(spec, dtype, _without_latency(profile, spec), trainer)["communication_s"]
     return StepCosts(phases, repeated, payload_s, profile.standing)
 
 
@@ -63,8 +64,8 @@ def _with_one_micro_batch(spec: Spec) -> Spec:
     return spec.model_copy(update={"batch": spec.batch.model_copy(update={"micro_batch_size": size})})
 
 
-def _get_points(spec: Spec, dtype: str, profile: HardwareProfile) -> dict[str, float]:
-    return {name: span.point for name, span in phase_times(spec, dtype, profile, None).items()}
+def _get_points(spec: Spec, dtype: str, profile: HardwareProfile, trainer: EngineTraits) -> dict[str, float]:
+    return {name: span.point for name, span in phase_times(spec, dtype, profile, None, trainer).items()}
 
 
 def _without_latency(profile: HardwareProfile, spec: Spec) -> HardwareProfile:

@@ -203,14 +203,15 @@ def _data_parallel_s(
         return ZERO
     link = collectives.group_link(profile, ranks, spec.parallel.tensor)
     assert link is not None, "time_unavailable_reason comes first"
-    size = sum(shape.parameters for shape in shapes) / len(shapes) * BYTES[dtype]
+    size = sum(shape.trained for shape in shapes) / len(shapes) * BYTES[dtype]
+    gathered = size if zero != 3 else sum(shape.parameters for shape in shapes) / len(shapes) * BYTES[dtype]
     reductions = micro if zero >= 2 else 1
     gathers = {0: 0, 1: 1, 2: 1, 3: 2 * micro}[zero]
     pieces = max(1.0, size / BYTES[dtype] / FLAT_ELEMENTS)
     # gloo has no reduce-scatter: ZeRO 3 sends an all-reduce instead (sent on 3 ranks: 28 / 3 sizes in 7 micro-batches).
     scatters = zero == 3 and profile.kind == "cuda"
     reduce_s = reductions * collectives.all_reduce_s(size, ranks, link) * (0.5 if scatters else 1)
-    gather_s = gathers * collectives.gather_s(size, ranks, link) + pieces * link.latency_s
+    gather_s = gathers * collectives.gather_s(gathered, ranks, link) + pieces * link.latency_s
     if profile.kind == "cpu":
         return Estimate.exactly(reduce_s + gather_s)
     whole, overlaps = reduce_s + gather_s, reduce_s + (gather_s if zero == 3 else 0.0)
@@ -227,7 +228,7 @@ def _link(profile: HardwareProfile, ranks: int) -> Link:
 def _update(spec: Spec, dtype: str, profile: HardwareProfile, shapes: tuple[StageShape, ...]) -> Estimate:
     """Gradient clipping and optimiser update of the largest stage."""
     zero = spec.parallel.zero_stage
-    owned, size = update_traffic(spec, dtype, max(shape.parameters for shape in shapes))
+    owned, size = update_traffic(spec, dtype, max(shape.trained for shape in shapes))
     tensors = max(shape.num_tensors for shape in shapes)
     each_call = ZERO_TENSOR_CALLS[profile.kind] if zero else TENSOR_CALLS
     calls_s = profile.operation_s * (UPDATE_CALLS[profile.kind] + each_call * tensors)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.spec import grid
+from engine.spec.adapters import adapter_problems
+from engine.spec.data_rules import data_problems
+from engine.spec.model_rules import model_problems
 from engine.spec.spec import Problem, Spec, SpecError, flatten
 from engine.spec.training_rules import guard_problems, offload_problems, optimiser_problems
 
@@ -29,7 +32,17 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 
 
 def _training(spec: Spec) -> Iterator[Problem]:
-    for rules in (_shape, _layout, _budget, optimiser_problems, guard_problems, offload_problems):
+    for rules in (
+        _shape,
+        model_problems,
+        _layout,
+        _budget,
+        data_problems,
+        optimiser_problems,
+        guard_problems,
+        offload_problems,
+        adapter_problems,
+    ):
         yield from rules(spec)
 
 
@@ -52,7 +65,7 @@ def _fabric(spec: Spec) -> Iterator[Problem]:
 OBJECTIVES: dict[str, tuple[str, ...]] = {
     "encoder-decoder": ("pairs",),
     "encoder": ("masked", "classes"),
-    "decoder": ("next_token", "pairs"),
+    "decoder": ("next_token", "pairs", "chat"),
 }
 
 
@@ -73,19 +86,12 @@ def _shape(spec: Spec) -> Iterator[Problem]:
             f"{model.layers}. Leave the field empty.",
             {"model.encoder_layers": None},
         )
-    if model.width % model.heads:
+    if model.head_dim is None and model.width % model.heads:
         near = _nearest_divisor(model.width, model.heads)
         yield Problem(
             "model.heads",
             f"{model.heads} heads do not divide the width {model.width}; use {near}.",
             {"model.heads": near},
-        )
-    elif model.positions == "rotary" and (model.width // model.heads) % 2:
-        yield Problem(
-            "model.positions",
-            "Rotary positions rotate pairs of features, so a head needs an even number of them; here it has "
-            f"{model.width // model.heads}. Learned positions work.",
-            {"model.positions": "learned"},
         )
     if model.heads % model.num_kv_heads:
         near = _nearest_divisor(model.heads, model.num_kv_heads)

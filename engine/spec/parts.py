@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from engine.spec.adapters import DEFAULT_TARGETS
+from engine.spec.model import Model as Model
 from engine.spec.optimisers import DEFAULT_NAME, OPTIMISERS, OptimiserName, OptimiserRow
+from engine.spec.part import Real as Real
+from engine.spec.part import SpecPart as SpecPart
 
 DEFAULT_TIME_LIMIT_S = 3600  # without a limit in the spec or its pool
 
 
-class SpecPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
-
-
-# Strict parsing keeps `true` from becoming 1. Floats are lax, because YAML reads 3e-4 as text and 1 as an integer.
-Real = Annotated[float, Field(strict=False)]
-
-
-class Model(SpecPart):
-    """A Transformer with pre-norm blocks: a decoder, an encoder, or both."""
-
-    family: Literal["decoder", "encoder", "encoder-decoder"] = Field(
-        "decoder", title="Family", description="Decoder like GPT and Llama, encoder like BERT, both like T5"
-    )
-    layers: int = Field(
-        4, ge=1, le=256, title="Layers", description="Blocks; in an encoder-decoder, of the decoder"
-    )
-    encoder_layers: int | None = Field(
-        None,
-        ge=1,
-        le=256,
-        title="Encoder layers",
-        description="Encoder-decoder only; empty: same as layers",
-    )
-    width: int = Field(128, ge=8, le=32768, title="Width", description="Size of the residual stream")
-    heads: int = Field(4, ge=1, le=256, title="Heads", description="Attention heads; must divide the width")
-    kv_heads: int | None = Field(
-        None,
-        ge=1,
-        le=256,
-        title="Key/value heads",
-        description="Each shared by a group of heads; empty: one per head",
-    )
-    ffn_width: int = Field(512, ge=8, le=131072, title="Feed-forward width", description="Usually 4 x width")
-    context: int = Field(128, ge=8, le=131072, title="Context", description="Tokens per sequence")
-    positions: Literal["learned", "sinusoidal", "rotary"] = Field(
-        "learned", title="Positions", description="Positional encoding"
-    )
-    norm: Literal["layernorm", "rmsnorm"] = Field(
-        "layernorm", title="Norm", description="Before each sublayer"
-    )
-    feed_forward: Literal["gelu", "swiglu"] = Field(
-        "gelu", title="Feed-forward", description="Two matrices with GELU, or three with a SwiGLU gate"
-    )
-    biases: bool = Field(True, title="Biases", description="In the matrices of the blocks")
-    tied_embeddings: bool = Field(False, title="Tied", description="Head and token embedding share weights")
-    classes: int = Field(2, ge=2, le=10_000, title="Classes", description="Classification only")
-    dropout: Real = Field(0.0, ge=0, lt=1, title="Dropout", description="0 disables it")
-
-    @property
-    def num_encoder_layers(self) -> int:
-        if self.family == "encoder":
-            return self.layers
-        return (self.encoder_layers or self.layers) if self.family == "encoder-decoder" else 0
-
-    @property
-    def num_decoder_layers(self) -> int:
-        return 0 if self.family == "encoder" else self.layers
-
-    @property
-    def num_kv_heads(self) -> int:
-        return self.kv_heads or self.heads
-
-
-Objective = Literal["next_token", "masked", "classes", "pairs"]
+Objective = Literal["next_token", "masked", "classes", "pairs", "chat"]
+TokenizerKind = Literal["bytes", "bpe", "pretrained"]
 
 
 class Data(SpecPart):
@@ -86,14 +27,26 @@ class Data(SpecPart):
     objective: Objective = Field(
         "next_token",
         title="Objective",
-        description="Prediction target: next token, masked tokens, a class, or a target text",
+        description="Prediction target: next token, masked tokens, a class, a target text, or answers in chats",
     )
-    tokenizer: Literal["bytes", "bpe"] = Field(
-        "bpe", title="Tokenizer", description="Bytes, or a BPE trained on the corpus"
+    tokenizer: TokenizerKind = Field(
+        "bpe", title="Tokenizer", description="Bytes, a BPE trained on the corpus, or a published one"
     )
+    tokenizer_path: str = Field(
+        "", max_length=300, title="Tokenizer files",
+        description="Published tokenizer: a folder or file in the data folder; empty: that of the initial weights",
+    )  # fmt: skip
     vocab_size: int = Field(
-        2048, ge=256, le=65536, title="Vocabulary", description="BPE only; bytes always have 256"
+        2048,
+        ge=256,
+        le=524_288,
+        title="Vocabulary",
+        description="Rows of the embedding; bytes always have 256",
     )
+    packing: bool = Field(
+        False, title="Packing",
+        description="Several texts in a sequence; none attends to another, and positions restart at each",
+    )  # fmt: skip
     validation_share: Real = Field(
         0.05, gt=0, le=0.5, title="Validation share", description="Share of the text held out"
     )
@@ -203,6 +156,29 @@ class Optimiser(SpecPart):
     @property
     def row(self) -> OptimiserRow:
         return OPTIMISERS[self.name]
+
+
+class Adapter(SpecPart):
+    """Trains small matrices beside the frozen weights that the run starts from (LoRA)."""
+
+    rank: int = Field(
+        0, ge=0, le=4096, title="Adapter rank",
+        description="LoRA: columns of the added matrices; 0 trains all weights. Needs 'start from'",
+    )  # fmt: skip
+    alpha: Real = Field(
+        16.0, gt=0, le=65536, title="Adapter alpha", description="The adapter counts alpha / rank times"
+    )
+    dropout: Real = Field(
+        0.0, ge=0, lt=1, title="Adapter dropout", description="Share of an adapter's inputs that is dropped"
+    )
+    targets: str = Field(
+        DEFAULT_TARGETS, min_length=1, max_length=500, title="Adapted matrices",
+        description="Patterns separated by commas: attention.query, feed_forward.*, 3.*, head",
+    )  # fmt: skip
+
+    @property
+    def is_on(self) -> bool:
+        return self.rank > 0
 
 
 class Guard(SpecPart):

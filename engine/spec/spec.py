@@ -10,7 +10,18 @@ from pydantic import Field, ValidationError
 
 from engine import request_limits
 from engine.hardware.fabric_test import MAX_SIZES
-from engine.spec.parts import BatchSizes, Budget, Data, Guard, Model, Optimiser, Parallel, Precision, SpecPart
+from engine.spec.parts import (
+    Adapter,
+    BatchSizes,
+    Budget,
+    Data,
+    Guard,
+    Model,
+    Optimiser,
+    Parallel,
+    Precision,
+    SpecPart,
+)
 from engine.spec.problems import LONGEST_SHOWN_BITS, Problem, SpecError, describe_type, problems_from
 from engine.spec.yaml_events import refuse_bad_yaml
 
@@ -45,6 +56,7 @@ class Spec(SpecPart):
     parallel: Parallel = Parallel()
     precision: Precision = Precision()
     optimiser: Optimiser = Optimiser()
+    adapter: Adapter = Adapter()
     guard: Guard = Guard()
     budget: Budget = Budget()
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from engine.directory import write_atomically
+from engine.small_files import write_atomically
 from engine.telemetry.attempts import LocalAttempt, LocalAttempts
 from engine.telemetry.wire import SpoolLine
 from fourwalls.system.energy import Energy

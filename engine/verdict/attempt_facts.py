@@ -1,87 +1,40 @@
-"""Facts of an attempt, read from its folder."""
+"""Facts of an attempt, read from its folder and those of the attempts before it."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
-from engine.directory import AttemptDirectory, Placement
-from engine.telemetry import clock
-from engine.telemetry.wire import SpoolLine, decode, number
-from engine.verdict.facts import ClockFacts, DeviceFacts, Facts, Floats
-from engine.verdict.rules import DEVICE_METRICS
+from engine.directory import AttemptDirectory, Placement, RankSeat
+from engine.planner import HardwareProfile
+from engine.verdict.attempt_history import (
+    build_clock,
+    find_attempts,
+    find_faults,
+    ran_out_of_memory,
+)
+from engine.verdict.counter_rates import sum_increases
+from engine.verdict.facts import DeviceFacts, Facts, Floats
+from engine.verdict.readings import RESIDENT
+from engine.verdict.rules import COUNTER_METRICS, DEVICE_METRICS, PEAK_METRICS
+from engine.verdict.spool_series import SpoolSeries
 from engine.verdict.steady import WINDOW_STEPS, Ints, RecordedSteps, build_facts
+from engine.verdict.throttling import CLOCK
+from engine.verdict.unlimited import find_unlimited_gain
 
 FABRIC = "A fabric test trains no model: its result is its figures of the links."
 NO_STEP = "No step has been made yet."
 NO_STEP_MADE = "It ended before its first step."
-PEAK, CLOCK = "memory_used_bytes", "sm_clock_hz"
-
-Points = dict[int, float]  # step -> value; a step that was made again has its newest value
 
 
 class NoAttempt(ValueError):
     """The folder is not that of an attempt, or cannot be read; the message gives the reason."""
 
 
-class SpoolSeries:
-    """Metrics of an attempt by source and name, from all lines that can be read."""
-
-    def __init__(self, spool: Path) -> None:
-        self.by_step: defaultdict[tuple[str, str], Points] = defaultdict(dict)
-        self.device: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(
-            list
-        )  # time, value
-        self.missing: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        self.step_at: dict[int, float] = {}
-        self.clock: ClockFacts | None = None  # None: not recorded
-        self.starts, self.last_step, self.num_unreadable = {1}, 0, 0
-        for file in sorted(spool.glob("*.jsonl")):
-            for line in self._lines(file):
-                self._add(line)
-
-    def _lines(self, file: Path) -> Iterator[SpoolLine]:
-        for text in file.read_bytes().splitlines():
-            try:
-                yield decode(text)
-            except ValueError:
-                self.num_unreadable += 1
-
-    def _add(self, line: SpoolLine) -> None:
-        values = {}
-        for name, value in line.metrics.items():
-            try:
-                values[name] = number(value)
-            except ValueError:
-                self.num_unreadable += 1
-        if line.k == "device":
-            for name, value in values.items():
-                self.device[line.source, name].append((line.at, value))
-            self.missing[line.source] |= {name: reason for name, (_, reason) in line.missing.items()}
-        elif line.k == "step" and line.step is not None:
-            if line.source == "run":
-                if line.step <= self.last_step:
-                    self.starts.add(line.step)  # resumed from a checkpoint
-                self.last_step, self.step_at[line.step] = line.step, line.at
-            for name, value in values.items():
-                self.by_step[line.source, name][line.step] = value
-        elif line.k == "clock" and line.source == "rank0":
-            seconds = {name: value for name, value in values.items() if name in clock.BY_NAME}
-            if all(0 <= value < math.inf for value in seconds.values()):
-                self.clock = ClockFacts.from_rank(seconds, line.number or 0, line.step or 0)
-
-    def columns(self, source: str, metric: str) -> tuple[Ints, Floats]:
-        points = self.by_step.get((source, metric), {})
-        steps = np.array(sorted(points), dtype=np.int64)
-        return steps, np.array([points[int(step)] for step in steps], dtype=float)
-
-
-def read_attempt_facts(directory: AttemptDirectory) -> Facts:
-    """Facts of the newest steps of an attempt. Raises NoAttempt."""
+def read_attempt_facts(directory: AttemptDirectory, profile: HardwareProfile | None = None) -> Facts:
+    """Facts of the newest steps of an attempt. `profile`: of its devices, instead of that in the folder. Raises
+    NoAttempt."""
     try:
         spec, placement = directory.read_spec(), directory.read_placement()
     except (OSError, ValueError) as error:
@@ -90,10 +43,26 @@ def read_attempt_facts(directory: AttemptDirectory) -> Facts:
     values = spec.model_dump()
     if spec.kind != "training":
         return Facts(spec=values, nothing=FABRIC)
-    found = SpoolSeries(directory.spool)
+    attempts, found = find_attempts(directory), SpoolSeries()
+    for attempt in attempts:
+        found.read(attempt.directory.spool)
     if not found.last_step:
-        state = directory.read_state()
+        state = attempts[-1].state
         return Facts(spec=values, nothing=NO_STEP_MADE if state and state.is_terminal else NO_STEP)
+    failures = [found.by_step[key] for key in found.by_step if key[1] == "alloc_failures"]
+    facts = _build_steps(values, placement, found).replace(
+        mfu_share=_mean(found, "mfu_share"),
+        ofu_share=_mean(found, "ofu_share"),
+        clock=build_clock(found.clocks, attempts, placement.queued_s),
+        profile=profile or _read_profile(directory),
+        faults=find_faults(attempts[-1], found.notes, placement.seats),
+        ran_out_of_memory=ran_out_of_memory(attempts)
+        or any(max(points.values(), default=0) > 0 for points in failures),
+    )
+    return facts.replace(unlimited_gain_share=find_unlimited_gain(facts))
+
+
+def _build_steps(values: Mapping[str, object], placement: Placement, found: SpoolSeries) -> Facts:
     first = max(1, found.last_step - WINDOW_STEPS + 1)
     series = {
         (int(source.removeprefix("rank")), metric): _cut(found.columns(source, metric), first)
@@ -101,20 +70,21 @@ def read_attempt_facts(directory: AttemptDirectory) -> Facts:
         if source.startswith("rank")
     }
     step_s = _cut(found.columns("run", "step_s"), first)
-    facts = build_facts(
+    return build_facts(
         RecordedSteps(
             spec=values, first_step=first, last_step=found.last_step, series=series, step_s=step_s,
             seats={seat.rank: (seat.stage, seat.data_rank, seat.device) for seat in placement.seats},
             world_size=placement.world_size, starts=found.starts, devices=_devices(found, placement, first),
         )
     )  # fmt: skip
-    failures = [found.by_step[key] for key in found.by_step if key[1] == "alloc_failures"]
-    return facts.replace(
-        mfu_share=_mean(found, "mfu_share"),
-        ofu_share=_mean(found, "ofu_share"),
-        clock=found.clock,
-        ran_out_of_memory=any(max(points.values(), default=0) > 0 for points in failures),
-    )
+
+
+def _read_profile(directory: AttemptDirectory) -> HardwareProfile | None:
+    values = directory.read_profile()
+    try:
+        return HardwareProfile.from_json(values) if values else None
+    except ValueError:
+        return None  # of another version
 
 
 def _cut(columns: tuple[Ints, Floats], first: int) -> tuple[Ints, Floats]:
@@ -129,36 +99,41 @@ def _mean(found: SpoolSeries, metric: str) -> float | None:
 
 
 def _devices(found: SpoolSeries, placement: Placement, first: int) -> tuple[DeviceFacts, ...]:
-    """Means of the readings during the window, and maxima of all readings."""
+    """Means of the readings during the window, and maxima and growth of all readings."""
     times = [at for step, at in found.step_at.items() if step >= first]
     start, end = min(times), max(times)
-    return tuple(
-        DeviceFacts(
-            device=seat.device, kind=seat.device_kind,
-            means=_means(found, f"device:{seat.device}", start, end),
-            peak_bytes=_maximum(found, f"device:{seat.device}", PEAK),
-            capacity_bytes=_maximum(found, f"device:{seat.device}", "memory_total_bytes"),
-            alloc_retries=_growth(found.by_step.get((f"rank{seat.rank}", "alloc_retries"), {}), first),
-            clock_reference_hz=_maximum(found, f"device:{seat.device}", CLOCK) if seat.device_kind == "cuda" else None,
-            missing=found.missing.get(f"device:{seat.device}", {}),
-        )
-        for seat in placement.seats
+    return tuple(_build_device(found, seat, placement, first, (start, end)) for seat in placement.seats)
+
+
+def _build_device(
+    found: SpoolSeries, seat: RankSeat, placement: Placement, first: int, window: tuple[float, float]
+) -> DeviceFacts:
+    source = f"device:{seat.device}"
+    whole = {
+        metric: readings
+        for metric in (*PEAK_METRICS, *COUNTER_METRICS)
+        if (readings := found.read_values(source, metric))
+    }
+    peaks = {name: max(value for _, value in pairs) for name, pairs in whole.items() if name in PEAK_METRICS}
+    return DeviceFacts(
+        device=seat.device, kind=seat.device_kind, name=seat.device_name,
+        means=_means(found, source, *window),
+        peak_bytes=peaks.get(RESIDENT), capacity_bytes=seat.memory_bytes,
+        alloc_retries=_growth(found.by_step.get((f"rank{seat.rank}", "alloc_retries"), {}), first),
+        clock_reference_hz=peaks.get(CLOCK) if seat.device_kind == "cuda" else None,
+        missing=found.missing.get(source, {}), host=placement.node, peaks=peaks,
+        increases={name: sum_increases(value for _, value in whole[name]) for name in COUNTER_METRICS if name in whole},
+        read_s=max((pairs[-1][0] - pairs[0][0] for pairs in whole.values()), default=0.0),
     )  # fmt: skip
 
 
 def _means(found: SpoolSeries, source: str, start: float, end: float) -> dict[str, float]:
     means = {}
     for metric in DEVICE_METRICS:
-        inside = [value for at, value in found.device.get((source, metric), ()) if start <= at <= end]
-        finite = [value for value in inside if np.isfinite(value)]
-        if finite:
-            means[metric] = float(np.mean(finite))
+        inside = [value for at, value in found.read_values(source, metric) if start <= at <= end]
+        if inside:
+            means[metric] = float(np.mean(inside))
     return means
-
-
-def _maximum(found: SpoolSeries, source: str, metric: str) -> float | None:
-    values = [value for _, value in found.device.get((source, metric), ()) if np.isfinite(value)]
-    return max(values, default=None)
 
 
 def _growth(points: Mapping[int, float], first: int) -> float | None:

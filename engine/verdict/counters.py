@@ -17,7 +17,8 @@ BANDWIDTH_BUSY = 0.60
 USED_WELL = 0.60  # OFU or MFU over what matrix products reach on the device
 
 SM, TENSOR, BANDWIDTH = "sm_active_share", "tensor_active_share", "memory_bandwidth_share"
-METRICS = (SM, TENSOR, BANDWIDTH)
+OCCUPANCY = "sm_occupancy_share"  # says how many warps hide latencies; no limit by itself
+METRICS = (SM, TENSOR, BANDWIDTH, OCCUPANCY)
 # Metric -> title and threshold of its evidence row
 ROWS = {
     SM: ("SMs active", f">= {format_share(SM_BUSY)}"),
@@ -26,6 +27,7 @@ ROWS = {
         f"arithmetic >= {format_share(TENSOR_BUSY)}, memory < {format_share(TENSOR_IDLE)}",
     ),
     BANDWIDTH: ("Memory bandwidth", f">= {format_share(BANDWIDTH_BUSY)}"),
+    OCCUPANCY: ("SM occupancy", ""),
 }
 FORMULA = "GPM, mean of the window"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.telemetry.clock import BY_NAME
-from engine.verdict.facts import ClockFacts, Facts
+from engine.verdict.facts import ClockFacts, DeviceFacts, Facts
 from engine.verdict.results import Evidence
 
 RANKS_LISTED = 8
@@ -30,4 +30,22 @@ def get_clock_evidence(clock: ClockFacts, *parts: str) -> tuple[Evidence, ...]:
         Evidence(BY_NAME[part].title, clock.seconds[part], "s", "measured", "", "rank 0, sum of all attempts")
         for part in parts
         if clock.seconds.get(part)
+    )
+
+
+def get_device_evidence(
+    devices: Sequence[DeviceFacts],
+    title: str,
+    metric: str,
+    unit: str,
+    threshold: str = "",
+    *,
+    of_peak: bool = False,
+) -> tuple[Evidence, ...]:
+    """A reading of each device: its mean during the steady steps, or its maximum. Devices without it are left out."""
+    formula = "highest reading of the run" if of_peak else "mean of the window"
+    return tuple(
+        Evidence(f"{title}, {device.title}", values[metric], unit, "measured", threshold, formula)
+        for device in devices[:RANKS_LISTED]
+        if metric in (values := device.peaks if of_peak else device.means)
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine import planner
-from engine.planner import HardwareProfile, StepCosts
+from engine.planner import OWN, EngineTraits, HardwareProfile, Link, StepCosts, collectives
 from engine.spec.spec import Spec, SpecError, parse
 from engine.verdict.facts import Facts
 
@@ -87,6 +87,22 @@ def predict_costs(values: Mapping[str, object], profile: HardwareProfile) -> Ste
         return None
 
 
-def predict_spec_costs(spec: Spec, profile: HardwareProfile) -> StepCosts:
+def predict_spec_costs(spec: Spec, profile: HardwareProfile, trainer: EngineTraits = OWN) -> StepCosts:
     """Raises ValueError with the reason."""
-    return planner.predict_costs(spec, profile)
+    return planner.predict_costs(spec, profile, trainer)
+
+
+def predict_faster_link(explained: Explained, values: Mapping[str, object], seconds: float) -> float:
+    """Seconds of transfers over links of twice the rate and half the latency; what the model does not explain of them
+    is the link's too."""
+    spec, profile = parse(values), explained.profile
+    within = profile.within_node or collectives.slowest_link(profile, min(2, spec.parallel.world_size))
+    faster = replace(
+        profile, within_node=_double(within) if within else None,
+        between_nodes=_double(profile.between_nodes) if profile.between_nodes else None,
+    )  # fmt: skip
+    return explained.predict("communication_s", seconds, predict_spec_costs(spec, faster), 0.5)
+
+
+def _double(link: Link) -> Link:
+    return Link(link.latency_s / 2, 2 * link.bytes_per_s)

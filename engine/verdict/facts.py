@@ -40,7 +40,8 @@ class RankFacts:
 class DeviceFacts:
     """One device during the steady steps: means by metric, and its peak memory.
 
-    `device`: its id, the one of its rank. `name`: what people call it, if that differs.
+    `device`: its id, the one of its rank. `name`: what people call it, if that differs. `peaks` and `increases` are of
+    all its readings, which span `read_s`: maxima, and how much counters have grown.
     """
 
     device: str
@@ -52,6 +53,10 @@ class DeviceFacts:
     clock_reference_hz: float | None = None  # highest clock seen
     missing: Mapping[str, str] = field(default_factory=dict)  # metric -> reason for having no value
     name: str = ""
+    host: str = ""  # the machine that it is in; '': not known
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    increases: Mapping[str, float] = field(default_factory=dict)
+    read_s: float = 0.0
 
     @property
     def title(self) -> str:

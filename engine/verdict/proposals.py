@@ -12,7 +12,7 @@ from engine.verdict import spec_edits
 from engine.verdict.facts import Facts
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import ProposedRemedy, Verdict
-from engine.verdict.rule import ClockRule, ComputeBoundRule, LossRule, Rule
+from engine.verdict.rule import ClockRule, ComputeBoundRule, LossRule, Rule, StateRule
 from engine.verdict.rules import BY_ID
 from engine.verdict.shares import Shares
 from engine.verdict.spec_edits import SpecChanges
@@ -20,6 +20,9 @@ from engine.verdict.whatif import Gain, predict_gain_of
 
 NEAR_BEST = 0.03  # of the step: a smaller change within that of the best one is proposed instead of it
 HARMFUL = -0.01  # a change that costs more is not proposed against lost time
+NOTICEABLE = 0.01  # a change by hand that should save less is not proposed
+NO_COST = "it costs no share of the step by itself"
+NOT_KNOWN = "nothing that was measured tells how much of it goes away"
 
 
 class _Choice(NamedTuple):
@@ -44,10 +47,17 @@ def propose_remedies(verdict: Verdict, shares: Shares) -> tuple[ProposedRemedy, 
 def _propose_for(rule: Rule, verdict: Verdict, shares: Shares, spec: Spec) -> Iterator[ProposedRemedy]:
     facts = shares.model.facts
     for remedy in rule.remedies:
-        if remedy.needs_gpu and facts.on_cpu:
+        if (remedy.needs_gpu and facts.on_cpu) or remedy.audience == "scripts":
+            continue
+        if remedy.trainer is not None:
+            gain = predict_gain_of(shares, spec, remedy.trainer)
+            if gain.share is not None and gain.share >= NOTICEABLE:
+                yield _propose(rule, remedy, _Choice({}, gain))
             continue
         if remedy.spec_edit is None:
-            yield _propose(rule, remedy, _Choice({}, _get_cost(rule, verdict, shares)))
+            gain = _get_removed(rule, remedy, verdict, shares)
+            if gain.share is None or gain.share >= NOTICEABLE:
+                yield _propose(rule, remedy, _Choice({}, gain))
             continue
         if isinstance(rule, ClockRule):
             choice = _choose_for_clock(rule, remedy, verdict, facts)
@@ -109,10 +119,14 @@ def _is_harmful(gain: Gain) -> bool:
     return gain.share is not None and gain.share < HARMFUL
 
 
-def _get_cost(rule: Rule, verdict: Verdict, shares: Shares) -> Gain:
-    if not rule.is_avoidable:
-        return Gain(None, "no field of a spec describes it")
-    share = verdict.get_share(rule.id)
+def _get_removed(rule: Rule, remedy: Remedy, verdict: Verdict, shares: Shares) -> Gain:
+    """What a change by hand saves: the part of its rule's cost that goes away."""
+    if isinstance(rule, StateRule):
+        return Gain(None, NO_COST)
+    if remedy.removes is None or not rule.is_avoidable:
+        return Gain(None, NOT_KNOWN)
+    part = remedy.removes if isinstance(remedy.removes, float) else remedy.removes(shares.model)
+    share = verdict.get_share(rule.id) * part
     if isinstance(rule, LossRule):
         share = min(1.0, share * rule.removal_factor(shares.model))
-    return Gain(share, "at most") if share else Gain(None, "it costs no share of the step by itself")
+    return Gain(share, "at most" if part == 1 else "about") if share else Gain(None, NO_COST)

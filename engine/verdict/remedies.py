@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from engine.planner import OWN, EngineTraits
 from engine.verdict import spec_edits
 from engine.verdict.spec_edits import SpecEdit, SpecEdits
+from engine.verdict.step_model import StepModel
+
+Removed = Callable[[StepModel], float]  # part of the rule's cost that goes away
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """A change that may help. `spec_edit` makes it; None: no field of a spec describes it."""
+    """A change that may help. `spec_edit` makes it; without one, the sentence says what to do by hand.
+
+    What a change by hand saves is `removes`: the part of its rule's cost that goes away; None: nothing tells how much.
+    `trainer`: the change makes another trainer of this one, and the step model predicts that.
+    """
 
     id: str
     title: str
@@ -18,6 +28,9 @@ class Remedy:
     spec_edit: SpecEdit | None = None
     needs_gpu: bool = False
     choices: SpecEdits | None = None  # several edits, of which the best predicted one is proposed
+    removes: float | Removed | None = None
+    trainer: EngineTraits | None = None
+    audience: Literal["all", "jobs", "scripts"] = "all"  # scripts: runs that Fourwalls did not launch
 
 
 ACCUMULATE = Remedy(
@@ -65,5 +78,32 @@ OFFLOAD = Remedy(
 RAISE_POWER = Remedy(
     "raise_power", "Raise the power limit",
     "If cooling allows. A lower limit is often better per joule, so compare tokens per joule first.",
+    removes=1.0,
 )  # fmt: skip
-COOL = Remedy("cooling", "Cool the device", "Check inlet temperature, fans and other load in the rack.")
+COOL = Remedy(
+    "cooling", "Cool the device", "Check inlet temperature, fans and other load in the rack.", removes=1.0
+)
+TIE_EMBEDDINGS = Remedy(
+    "tie_embeddings", "Tie head and token embedding",
+    "One table of the vocabulary instead of two: less to exchange, update, keep and save. The model changes, so compare "
+    "its loss.",
+    spec_edits.tie_embeddings,
+)  # fmt: skip
+SHARD_HEAD = Remedy(
+    "shard_head", "Shard the head over the tensor ranks",
+    "A trainer with a vocabulary-parallel head (as in Megatron-LM) gives each tensor rank its part of the vocabulary, "
+    "where this one computes all logits on each. No field of a spec changes that.",
+    trainer=replace(OWN, splits_head=True), audience="jobs",
+)  # fmt: skip
+FUSE = Remedy(
+    "fewer_launches", "Fewer, larger kernels",
+    "Compiled or fused operations launch the same work less often: torch.compile, or fused kernels in a trainer that "
+    "has them. A faster host core helps too.",
+    trainer=replace(OWN, is_compiled=True),
+)  # fmt: skip
+LEAVE_SYNC_BOOST = Remedy(
+    "leave_sync_boost", "Take the slow GPU out of the sync boost group",
+    "One GPU of the group is hotter, has a lower power limit or is faulty, and all others follow its clock. An admin "
+    "finds it by its clock and temperature, or ends sync boost with `dcgmi config --set -s 0`.",
+    removes=1.0,
+)  # fmt: skip

@@ -56,11 +56,19 @@ class Rule:
     colour: str = ""  # token of tokens.css for its part of a step; '' if it is not a part of a step
     part_title: str = ""  # name of that part, if it is not the title
     is_avoidable: bool = True  # whether its share could be saved; the model's own arithmetic could not
-    device_metrics: tuple[str, ...] = ()  # readings of devices that it needs; others are not collected
+    # Readings of devices that it needs; others are not collected
+    device_metrics: tuple[str, ...] = ()  # their means during the steady steps
+    peak_metrics: tuple[str, ...] = ()  # maxima of all readings
+    counter_metrics: tuple[str, ...] = ()  # growth over all readings
 
     @property
     def part_name(self) -> str:
         return self.part_title or self.title
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """All readings of devices that it needs."""
+        return frozenset((*self.device_metrics, *self.peak_metrics, *self.counter_metrics))
 
 
 def _no_clock_words(clock: ClockFacts) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from engine.model_math import counts, flops
-from engine.planner import StepCosts
+from engine.planner import OWN, EngineTraits, StepCosts
 from engine.spec.spec import Spec, parse
 from engine.verdict.explained import Explained, predict_spec_costs
 from engine.verdict.step_model import PASS_PHASES, StepModel
@@ -78,11 +78,12 @@ class SpecChange:
         return (self.new_forward_backward_s + self.new_optimiser_s) / before if before > 0 else 1.0
 
 
-def build_change(model: StepModel, new: Spec) -> SpecChange:
-    """Raises ValueError with the reason where the planner cannot predict one of the two specs."""
+def build_change(model: StepModel, new: Spec, trainer: EngineTraits = OWN) -> SpecChange:
+    """`trainer`: that would run the new spec. Raises ValueError with the reason where the planner cannot predict one of
+    the two."""
     if model.explained is None:
         raise ValueError("the planner does not know the speeds of these devices well enough")
-    after = predict_spec_costs(new, model.explained.profile)
+    after = predict_spec_costs(new, model.explained.profile, trainer)
     return SpecChange(model, parse(model.facts.spec), new, model.explained, after)
 
 

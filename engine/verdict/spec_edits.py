@@ -123,6 +123,10 @@ def use_bf16(spec: Spec) -> SpecChanges | None:
     return {"precision.dtype": "bf16"} if spec.precision.dtype in ("fp32", "tf32") else None
 
 
+def tie_embeddings(spec: Spec) -> SpecChanges | None:
+    return None if spec.model.tied_embeddings else {"model.tied_embeddings": True}
+
+
 def halve_layers(spec: Spec) -> SpecChanges | None:
     """Half the model: not a remedy, but a test of the cost of compute."""
     layers = spec.model.layers // 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.model_math import counts
+from engine.planner import OWN, EngineTraits
 from engine.spec.spec import Spec, parse
 from engine.verdict.facts import Facts
 from engine.verdict.rules import LOSSES
@@ -31,15 +32,15 @@ def predict_gain(facts: Facts, new: Spec) -> Gain:
     return predict_gain_of(compute_shares(facts), new)
 
 
-def predict_gain_of(shares: Shares, new: Spec) -> Gain:
-    """The same for facts whose shares are known."""
+def predict_gain_of(shares: Shares, new: Spec, trainer: EngineTraits = OWN) -> Gain:
+    """The same for facts whose shares are known, and another trainer."""
     old = parse(shares.model.facts.spec)
     if new.precision.dtype != old.precision.dtype:
         return Gain(None, f"this run has not measured the speed of {new.precision.dtype} on these devices")
     if new.parallel.world_size != old.parallel.world_size:
         return Gain(None, "it takes another number of devices")
     try:
-        change = build_change(shares.model, new)
+        change = build_change(shares.model, new, trainer)
     except ValueError as error:
         return Gain(None, str(error))
     before = shares.model.step_s / counts.tokens_per_step(old)

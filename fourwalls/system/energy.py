@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from fourwalls.system.readings import BACKWARDS, DeviceReading
 
 LATE_S = 10.0
 TOO_LATE = "the sampler was not running when the attempt started"
 
 Bases = dict[
-    str, dict[str, float | None]
+    str, dict[str, Optional[float]]
 ]  # attempt -> device -> counter at the start of the attempt; None: unknown
 
 

@@ -25,6 +25,8 @@ GROUP_COLUMNS: dict[str, str] = {
 SUMS = ("device_s", "wasted_device_s", "energy_j", "energy_device_s", "unused_device_s", "use_device_s",
         "device_money", "energy_money", "carbon_g")  # fmt: skip
 
+DELETED = ("deleted runs", "of deleted runs")  # attempt and person of charges whose run was deleted for good
+
 
 @dataclass
 class UsageRow:
@@ -146,11 +148,11 @@ def _name_lookups(
             columns[0]: (f"{columns[1]}/{columns[2]}", columns[3])
             for columns in rows.values_list("id", "job_id", "number", "job__owner__username")
         }
-        found["attempt"] = lambda ids: attempts[ids["attempt_id"]][0]
-        found["person"] = lambda ids: attempts[ids["attempt_id"]][1]
+        found["attempt"] = lambda ids: attempts.get(ids["attempt_id"], DELETED)[0]
+        found["person"] = lambda ids: attempts.get(ids["attempt_id"], DELETED)[1]
     elif "person" in by:
         people = dict(get_user_model().objects.values_list("id", "username"))
-        found["person"] = lambda ids: people[ids[GROUP_COLUMNS["person"]]]
+        found["person"] = lambda ids: people.get(ids[GROUP_COLUMNS["person"]], DELETED[1])
     return found
 
 

@@ -26,9 +26,11 @@ from jobs import datasets
 from jobs.agent import address, disk_space, resuming
 from jobs.agent.resuming import Sources
 from jobs.attempts.shared import shared_checkpoints
+from jobs.ledger import build_ledger
 from jobs.lifecycle.transitions import move_attempt, move_attempt_node, move_job
 from jobs.models import Attempt, AttemptNode, Device, Node
 from jobs.nodes import folders
+from jobs.planning import plans
 from jobs.queue import initial_weights
 from jobs.states.jobs import AttemptNodeState, AttemptState, Cause, JobState
 
@@ -145,10 +147,12 @@ def write_directory(
     """Create and return the attempt's directory. Raises LaunchError if it cannot be written."""
     directory = AttemptDirectory(node_dir / folders.attempt_path(attempt))
     shared = shared_checkpoints(attempt)
+    profile = plans.get_profile(attempt.job.pool)
     try:
         directory.create(
-            spec, placement, attempt.job.plan, lease_until, control=control, shared_checkpoints=shared
-        )
+            spec, placement, attempt.job.plan, lease_until, control=control, shared_checkpoints=shared,
+            profile=profile.to_json() if profile else None,
+        )  # fmt: skip
     except OSError as error:
         raise LaunchError(f"The attempt's folder cannot be written: {error}.") from None
     return directory
@@ -183,6 +187,8 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, sources: Sourc
             data_rank=positions[lease.rank].data_rank,
             stage=positions[lease.rank].stage,
             tensor_rank=positions[lease.rank].tensor_rank,
+            device_name=str(lease.device),
+            memory_bytes=lease.device.memory_bytes,
         )
         for lease, local_rank in zip(leases, local_ranks, strict=True)
     )
@@ -204,7 +210,14 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, sources: Sourc
         halt_at_step=attempt.job.halt_at_step,
         start_from=str(sources.start_from) if sources.start_from else None,
         start_title=initial_weights.title_for_job(attempt.job),
+        queued_s=_get_queued_s(attempt),
+        assigned_at=attempt.assigned_at.timestamp(),
     )
+
+
+def _get_queued_s(attempt: Attempt) -> float:
+    found = build_ledger(attempt.job.run)
+    return found.waited_s.get("queued", 0.0) if found else 0.0
 
 
 def _next_local_rank(counts: Counter[str], node_id: str) -> int:

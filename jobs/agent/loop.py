@@ -23,7 +23,7 @@ from jobs.agent.probing import Prober
 from jobs.agent.resuming import CheckpointAway, CheckpointPending
 from jobs.agent.subprocesses import ProcessSupervisor
 from jobs.agent.transferring import TransferThread
-from jobs.attempts import checkpoints, logs, observations, traces, transfers
+from jobs.attempts import checkpoints, logs, observations, removal, traces, transfers
 from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, AttemptNode, Node
 from jobs.nodes import admin, device_faults, inventory, node_faults
@@ -38,6 +38,7 @@ ERROR_PAUSE_S = 2.0
 HEARTBEAT_EVERY_S = 5.0
 RECONCILE_EVERY_S = 10.0
 UPLOAD_EVERY_S = 2.0
+REMOVE_EVERY_S = 20.0
 SHUTDOWN_MARGIN_S = 30.0  # after the grace of the ranks: final states, last points, logs
 MARGIN_SHARE = 0.1  # of the reassign time, reserved for slow machines
 
@@ -65,6 +66,7 @@ class Agent:
     _mirrored_at: float = 0.0
     _reconcile_at: float = 0.0
     _upload_at: float = 0.0
+    _remove_at: float = 0.0
     _lease_until: float = 0.0  # unix time until which the last heartbeat extends the supervisors' leases
     _leases: dict[int, float] = field(default_factory=dict)
     _ended: set[Path] = field(default_factory=set)
@@ -118,6 +120,7 @@ class Agent:
             for attempt_node in gang_nodes
         )
         self._upload()
+        self._remove_folders()
         return alive
 
     def _guarded_tick(self) -> float:
@@ -261,6 +264,12 @@ class Agent:
             logs.upload(self.node, self.node_dir)
             traces.write_requests(self._live)
             traces.upload(self.node, self.node_dir)
+
+    def _remove_folders(self) -> None:
+        """Remove folders of attempts that people deleted for good."""
+        if time.monotonic() >= self._remove_at:
+            self._remove_at = time.monotonic() + REMOVE_EVERY_S
+            removal.remove_wanted(self.node, self.node_dir)
 
     def _stop_attempts(self) -> None:
         """Stop all attempts at a step boundary with a checkpoint; their jobs return to the queue."""

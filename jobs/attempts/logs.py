@@ -49,8 +49,7 @@ def tail(job: Job, rank: int, lines: int = 200, attempt: int | None = None) -> L
 
     The file's name is built from integers only, so a request cannot name another file.
     """
-    attempts = Attempt.objects.filter(job=job).select_related("node").order_by("-number")
-    found = (attempts if attempt is None else attempts.filter(number=attempt)).first()
+    found = _find_attempt(job, attempt)
     if found is None:
         reason = "No attempt has begun yet." if attempt is None else f"There is no attempt {attempt}."
         return LogTail(attempt or 0, rank, [], reason=reason)
@@ -61,12 +60,34 @@ def tail(job: Job, rank: int, lines: int = 200, attempt: int | None = None) -> L
     return read(path, found.number, rank, max(1, min(lines, LINES_LIMIT)))
 
 
+def find_file(job: Job, rank: int, attempt: int | None = None) -> Path | None:
+    """The whole log of a rank, if it is on this machine."""
+    found = _find_attempt(job, attempt)
+    if found is None:
+        return None
+    node, directory = _locate(found, rank)
+    path = folders.find_here(node, directory)
+    if not directory or not _belongs_to(found, rank, path):
+        return None
+    file = _file_of(path, rank)
+    return file if file.is_file() else None
+
+
+def _find_attempt(job: Job, number: int | None) -> Attempt | None:
+    attempts = Attempt.objects.filter(job=job).select_related("node").order_by("-number")
+    return (attempts if number is None else attempts.filter(number=number)).first()
+
+
+def _file_of(directory: Path, rank: int) -> Path:
+    return AttemptDirectory(directory).log / f"rank{int(rank)}.log"
+
+
 def read(
     directory: Path, attempt: int, rank: int, lines: int = UPLOAD_LINES, limit_bytes: int = TAIL_BYTES
 ) -> LogTail:
     """Return the end of a log file on this machine."""
     try:
-        with (AttemptDirectory(directory).log / f"rank{int(rank)}.log").open("rb") as file:
+        with _file_of(directory, rank).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             start = max(0, size - limit_bytes)
             file.seek(start)

@@ -66,7 +66,7 @@ def clean_up(node_dir: Path, keep: int = KEEP_ATTEMPTS, dry_run: bool = False) -
         shutil.rmtree(trash, ignore_errors=True)  # leftovers of an interrupted call
         for folder in _select_removable(folders, keep):
             size = _size_bytes(folder.path)
-            if dry_run or _remove(folder.path, trash):
+            if dry_run or remove_folder(folder.path, trash):
                 removed[str(folder)] = size
     return CleanupResult(removed, sum(len(folders) for _, folders in roots) - len(removed))
 
@@ -129,7 +129,7 @@ def _select_removable(folders: Iterable[AttemptFolder], keep: int) -> list[Attem
     return removable
 
 
-def _remove(path: Path, trash: Path) -> bool:
+def remove_folder(path: Path, trash: Path) -> bool:
     """Delete a folder. Returns False if a supervisor still uses it or another node is deleting it.
 
     The folder is moved to `trash` first, so that no reader finds half a checkpoint.

@@ -2,9 +2,7 @@
 
 from jobs.datasets.fetch import FetchError, fetch_dataset
 from jobs.datasets.find import (
-    DatasetRow,
     corpus_choices,
-    first_rows,
     get_dataset,
     refuse_unusable,
     runs_of,
@@ -17,13 +15,17 @@ from jobs.datasets.lifecycle import (
     discard_draft,
     remove,
 )
+from jobs.datasets.packing import PACKED_KINDS, PackingQuestion, preview
 from jobs.datasets.report import refused_csv, refused_lines
-from jobs.datasets.store import store_upload
+from jobs.datasets.rows import DatasetRow, first_rows
+from jobs.datasets.store import parse_columns, store_upload
 
 __all__ = [
+    "PACKED_KINDS",
     "DatasetError",
     "DatasetRow",
     "FetchError",
+    "PackingQuestion",
     "accept_draft",
     "change_details",
     "corpus_choices",
@@ -32,6 +34,8 @@ __all__ = [
     "fetch_dataset",
     "first_rows",
     "get_dataset",
+    "parse_columns",
+    "preview",
     "refuse_unusable",
     "refused_csv",
     "refused_lines",

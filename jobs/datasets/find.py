@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -14,17 +11,11 @@ from engine.data import epochs
 from engine.data.corpora import DATASET_PREFIX, CorpusChoice, refuse_more_classes, refuse_other_kind
 from engine.data.files import corpus_error
 from engine.spec.spec import Spec
-from jobs.datasets import content
 from jobs.models import Dataset, Run, Team
 
-KIND_WORDS = {"text": "texts", "pairs": "pairs", "classes": "labelled texts"}
-
-
-class DatasetRow(NamedTuple):
-    """One row of a data set; a text has no target."""
-
-    source: str
-    target: str
+KIND_WORDS = {
+    "text": "texts", "pairs": "pairs", "classes": "labelled texts", "chats": "chats", "preference": "preferences",
+}  # fmt: skip
 
 
 def usable_datasets(teams: Iterable[Team]) -> QuerySet[Dataset]:
@@ -75,16 +66,9 @@ def refuse_unusable(spec: Spec, team: Team) -> None:
     refuse_more_classes(found.name, len(found.statistics.get("classes", ())), spec.model.classes)
 
 
-def first_rows(dataset: Dataset, limit: int) -> list[DatasetRow]:
-    """The first `limit` rows."""
-    found = (json.loads(line) for line in itertools.islice(content.read_lines(dataset), limit))
-    return [
-        DatasetRow(one.get("source", one.get("text", "")), one.get("target", one.get("label", "")))
-        for one in found
-    ]
-
-
 def runs_of(dataset: Dataset) -> QuerySet[Run]:
     """Runs of the team that have read the data set, newest first."""
-    named = Run.objects.filter(team=dataset.team, spec__data__corpus=f"{DATASET_PREFIX}{dataset.id}")
+    named = Run.objects.filter(
+        team=dataset.team, deletion=None, spec__data__corpus=f"{DATASET_PREFIX}{dataset.id}"
+    )
     return named.select_related("owner", "job").order_by("-created_at")

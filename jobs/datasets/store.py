@@ -20,9 +20,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine.data import upload
-from engine.data.lines import Record
+from engine.data.formats import decompress, split_suffix
+from engine.data.lines import NAMES, Record
 from jobs.datasets import content
 from jobs.datasets.lifecycle import DatasetError, clean_name
+from jobs.datasets.rows import shown_texts
 from jobs.models import Dataset, DatasetEvent, Team
 from jobs.models.datasets import FILE_NAME_LIMIT, LICENCE_LIMIT
 from jobs.people import storage
@@ -57,22 +59,32 @@ class UploadStatistics:
 
 
 def store_upload(
-    *, team: Team, owner: User, name: str, file_name: str, chunks: Iterable[bytes], licence: str = ""
+    *,
+    team: Team,
+    owner: User,
+    name: str,
+    file_name: str,
+    chunks: Iterable[bytes],
+    licence: str = "",
+    fields: str = "",
 ) -> Dataset:
     """Store a file as a data set: ready if all lines are good, else a draft until it is accepted or discarded.
 
-    The same content is stored once per team: an existing data set with it is returned. Raises DatasetError.
+    `fields` names those to read, as in text=review, label=stars; '' reads the known ones. The same content is stored
+    once per team: an existing data set with it is returned. Raises DatasetError.
     """
     file_name = _clean_file_name(file_name)
-    name = clean_name(name or file_name.rpartition(".")[0] or file_name)
+    name = clean_name(name or _stem(file_name))
+    columns = parse_columns(fields)
     stats = UploadStatistics()
     with (
         tempfile.SpooledTemporaryFile(MEMORY_BYTES) as good,
         tempfile.SpooledTemporaryFile(MEMORY_BYTES) as bad,
     ):
         try:
-            suffix = upload.check_suffix(file_name)
-            for record in upload.parse_records(_limit_size(chunks, stats), suffix):
+            suffix, compression = upload.check_suffix(file_name)
+            unpacked = decompress(_limit_size(chunks, stats), compression, settings.DATASET_LIMIT_BYTES)
+            for record in upload.parse_records(unpacked, suffix, columns):
                 _store_record(record, stats, good, bad)  # type: ignore[arg-type]
         except upload.UnsupportedFile as error:
             raise DatasetError(str(error), "file") from None
@@ -125,8 +137,9 @@ def _store_record(
     stats.size_bytes += len(line)
     stats.digest.update(line)
     good.write(line)
-    for side in ("source", "target"):
-        length = len(getattr(record.example, side))
+    for side, length in zip(
+        ("source", "target"), map(len, shown_texts(record.kind, record.example)), strict=True
+    ):
         stats.chars[side] += length
         stats.longest[side] = max(stats.longest[side], length)
     for name in record.unread:
@@ -140,11 +153,37 @@ def _store_record(
             )
 
 
-def _record_fields(record: Record) -> dict[str, str]:
+def _record_fields(record: Record) -> dict[str, Any]:
+    """The fields of a stored line, from which the same record is read again."""
+    source, target = record.example.source, record.example.target
     if record.kind == "text":
-        return {"text": record.example.source}
+        return {"text": source}
+    if record.kind == "chats":
+        return dict(json.loads(source))
+    if record.kind == "preference":
+        return {"prompt": json.loads(source)["messages"]} | json.loads(target)
     names = ("source", "target") if record.kind == "pairs" else ("text", "label")
-    return dict(zip(names, (record.example.source, record.example.target), strict=True))
+    return dict(zip(names, (source, target), strict=True))
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """'text=review, label=stars' as name here -> field of the file. Raises DatasetError."""
+    columns: dict[str, str] = {}
+    for part in filter(str.strip, text.split(",")):
+        name, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not column or name not in NAMES or name in columns:
+            raise DatasetError(
+                f"'{part.strip()[:60]}' is not of the form name=field, each name once; names are {', '.join(NAMES)}.",
+                "fields",
+            )
+        columns[name] = column
+    return columns
+
+
+def _stem(file_name: str) -> str:
+    """The file name without its suffix and that of its compression."""
+    unpacked = file_name[: len(file_name) - len(split_suffix(file_name)[1])]
+    return unpacked.rpartition(".")[0] or file_name
 
 
 def _limit_size(chunks: Iterable[bytes], stats: UploadStatistics) -> Iterator[bytes]:

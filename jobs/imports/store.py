@@ -27,7 +27,7 @@ from jobs.imports.device_series import has_device_series, store_device_series
 from jobs.imports.foreign import UNKNOWN_TAG, ForeignRun, clean_text, earliest, printable, shorten_name
 from jobs.imports.points import StoredPoints, joined, num_shared, store_points, stored_points
 from jobs.models import Project, Run, RunEvent, RunParam, RunTag, Team
-from jobs.tracking import external_runs, params, run_annotations
+from jobs.tracking import external_runs, params, projects, run_annotations
 
 KEY_TAG = "fourwalls.imported_from"
 LISTED_NAMES = 30
@@ -107,7 +107,7 @@ def _get_or_create_run(
 
 def _project(team: Team, name: str) -> Project | None:
     name = shorten_name(clean_text(name), PROJECT_NAME_CHARS).strip()
-    return Project.objects.get_or_create(team=team, name=name)[0] if name else None
+    return projects.get_or_create(team, name) if name else None
 
 
 def _find_run(foreign: ForeignRun, team: Team, claimed: set[str]) -> tuple[str, Run | None]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from itertools import takewhile
 
 from django.utils import timezone
 
+from engine.hardware.device_failures import find_failed_rank, find_held_device
 from jobs.lifecycle.node_transitions import move_device
 from jobs.models import Attempt, Lease
 from jobs.states.nodes import DeviceHealth
@@ -15,14 +15,6 @@ from jobs.states.nodes import DeviceHealth
 CONSECUTIVE_FAULTS = 2
 LEASE_HISTORY = 100
 RELEASE_LIMIT_S = 60.0  # how long the processes of an ended attempt may still hold a device
-# Messages of a rank whose device failed. Running out of memory is the job's fault and not listed.
-_HELD = re.compile(r"device (\S+) is still held")
-_FAULT = re.compile(
-    r"CUDA error|cudaError|uncorrectable|\bECC\b|\bXid\b|fallen off the bus|GPU is lost|unhandled cuda error"
-    r"|unspecified launch failure|hardware error",
-    re.IGNORECASE,
-)
-_RANK = re.compile(r"\brank (\d+)\b")
 
 
 def record_failure(attempt: Attempt, reason: str, actor: str) -> list[str]:
@@ -37,7 +29,7 @@ def record_failure(attempt: Attempt, reason: str, actor: str) -> list[str]:
     Lease.objects.filter(id=lease.id).update(is_faulty=True)
     newest = Lease.objects.filter(device=lease.device_id).order_by("-id")[:LEASE_HISTORY]
     in_a_row = list(takewhile(lambda row: row.is_faulty, newest))
-    if _HELD.search(reason):
+    if find_held_device(reason):
         # The processes that hold it may be stopping: they count as unkillable only after RELEASE_LIMIT_S.
         if timezone.now() - in_a_row[-1].began_at < timedelta(seconds=RELEASE_LIMIT_S):
             return []
@@ -51,11 +43,11 @@ def record_failure(attempt: Attempt, reason: str, actor: str) -> list[str]:
 
 
 def _find_lease(attempt: Attempt, reason: str) -> Lease | None:
-    held, rank = _HELD.search(reason), _RANK.search(reason)
+    held, rank = find_held_device(reason), find_failed_rank(reason)
     if held:
-        return attempt.leases.filter(device=held[1]).first()
-    if rank and _FAULT.search(reason):
-        return attempt.leases.filter(rank=int(rank[1])).first()
+        return attempt.leases.filter(device=held).first()
+    if rank is not None:
+        return attempt.leases.filter(rank=rank).first()
     return None
 
 

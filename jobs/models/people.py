@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.conf import settings
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 
 
@@ -39,12 +42,22 @@ class Membership(models.Model):
         return f"{self.user} in {self.team} as {self.role}"
 
 
+class TokenScope(models.TextChoices):
+    """What a token may do, each more than the one before, and never more than its user."""
+
+    READ = "read", "Read"
+    LOG = "log", "Read and log runs"
+    SUBMIT = "submit", "Read, log runs, submit jobs"
+    ADMIN = "admin", "Everything I may do"
+
+
 class ApiToken(models.Model):
     """A user's key for scripts, valid in one team. Only its SHA-256 is stored."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     team = models.ForeignKey(Team, on_delete=models.CASCADE)
     name = models.CharField(max_length=100)
+    scope = models.CharField(max_length=10, choices=TokenScope.choices, default=TokenScope.ADMIN)
     prefix = models.CharField(max_length=12)  # shown in lists to distinguish tokens
     sha256 = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -53,6 +66,32 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}... ({self.name})"
+
+
+class Invitation(models.Model):
+    """A link that makes one person a member of a team, before it expires. Only its SHA-256 is stored."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+    sha256 = models.CharField(max_length=64, unique=True)
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_by = models.CharField(max_length=150, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+
+class AuditEntry(models.Model):
+    """One line of the audit log, chained to the one before by its hash (jobs.people.audit)."""
+
+    at = models.DateTimeField(db_index=True)
+    actor = models.CharField(max_length=150)
+    address = models.CharField(max_length=64, blank=True)
+    code = models.CharField(max_length=40)
+    target = models.CharField(max_length=200, blank=True)
+    values = models.JSONField(default=dict)
+    previous_sha256 = models.CharField(max_length=64, blank=True)
+    sha256 = models.CharField(max_length=64)
 
 
 class LastQuery(models.Model):
@@ -64,6 +103,17 @@ class LastQuery(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "page"], name="one_last_query_per_page")]
+
+
+class UserSession(AbstractBaseSession):
+    """A session of Django, with its user as a column, so that all of one person can be found and ended."""
+
+    user_id = models.IntegerField(null=True, db_index=True)
+
+    @classmethod
+    def get_session_store_class(cls) -> type:
+        store: type = import_module(settings.SESSION_ENGINE).SessionStore  # imports this module
+        return store
 
 
 class LoginLink(models.Model):

@@ -9,6 +9,7 @@ from django.db import models
 
 from engine.request_limits import KEY_CHARS
 from jobs.ids import new_id
+from jobs.models.deletions import Deletion
 from jobs.models.people import Team
 from jobs.models.work import Job
 
@@ -23,6 +24,9 @@ class Project(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     archived_at = models.DateTimeField(null=True)
+    deletion = models.ForeignKey(
+        Deletion, on_delete=models.PROTECT, related_name="projects", null=True
+    )  # in the bin
 
     class Meta:
         ordering = ["name"]
@@ -65,6 +69,9 @@ class Run(models.Model):
     plan = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True)  # hidden from lists; nothing is deleted
+    deletion = models.ForeignKey(
+        Deletion, on_delete=models.PROTECT, related_name="runs", null=True
+    )  # in the bin
     # For a run without a job: the client that logs it ('mlflow', 'fourwalls', ...) and the state that it last sent.
     origin = models.CharField(max_length=40, blank=True)
     external_id = models.CharField(

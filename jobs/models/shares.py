@@ -45,7 +45,8 @@ class Charge(models.Model):
     NULL: not measured, or the pool has no price.
     """
 
-    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="charges")
+    # NULL: its run was deleted for good; what it used stays on the team's account
+    attempt = models.ForeignKey(Attempt, on_delete=models.SET_NULL, related_name="charges", null=True)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="charges")
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="charges")
     day = models.DateField()

@@ -9,7 +9,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from jobs.models import Node
-from jobs.states.nodes import AdminState, Health
+from jobs.states.nodes import AdminState, Health, describe_node
 
 
 def alive_since() -> CombinedExpression:
@@ -34,3 +34,8 @@ def current_health(node: Node, now: datetime) -> str:
     return (
         str(Health.UNREACHABLE) if is_expected and not is_fresh(node.heartbeat_at, now) else str(node.health)
     )
+
+
+def current_state(node: Node, now: datetime) -> str:
+    """The one word for the state of a node, as describe_node says it."""
+    return describe_node(node.admin_state, node.health, is_silent=not is_fresh(node.heartbeat_at, now))

@@ -1,25 +1,22 @@
-"""Accounts: the first team and user, one-time login links and API tokens.
+"""Accounts: the first team and user, and one-time login links.
 
-The database holds only hashes of links and tokens.
+The database holds only hashes of links.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
-from jobs.models import ApiToken, LoginLink, Membership, Team
+from jobs.models import LoginLink, Membership, Team
 from jobs.models.people import Role
 
 LOGIN_LINK_LIFE = timedelta(minutes=15)
-TOKEN_PREFIX = "fw_"  # secret scanners find a leaked token by it
-LAST_USED_RESOLUTION = timedelta(minutes=1)  # a busy script costs one write per minute, not one per request
 
 
 @transaction.atomic
@@ -51,7 +48,9 @@ def first_writable_team(user: User) -> Team | None:
 def make_login_link(user: User) -> str:
     """Create a token that logs `user` in once within 15 minutes."""
     token = secrets.token_urlsafe(32)
-    LoginLink.objects.create(user=user, sha256=_hash(token), expires_at=timezone.now() + LOGIN_LINK_LIFE)
+    LoginLink.objects.create(
+        user=user, sha256=hash_secret(token), expires_at=timezone.now() + LOGIN_LINK_LIFE
+    )
     return token
 
 
@@ -59,7 +58,7 @@ def redeem_login_link(token: str) -> User | None:
     """Return the user of a login token, or None if it is unknown, used or expired, or the account is inactive."""
     now = timezone.now()
     links = LoginLink.objects.filter(
-        sha256=_hash(token), used_at=None, expires_at__gt=now, user__is_active=True
+        sha256=hash_secret(token), used_at=None, expires_at__gt=now, user__is_active=True
     )
     with transaction.atomic():
         link = links.select_related("user").first()
@@ -69,34 +68,22 @@ def redeem_login_link(token: str) -> User | None:
     return link.user
 
 
-def make_api_token(user: User, team: Team, name: str, expires_at: datetime | None = None) -> str:
-    """Create an API token; its text is available only here."""
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    ApiToken.objects.create(
-        user=user, team=team, name=name, prefix=token[:8], sha256=_hash(token), expires_at=expires_at
-    )
-    return token
-
-
-def user_of_token(raw: str) -> tuple[User, Team] | None:
-    """Return the user and team of an API token.
-
-    None for an unknown or expired token, an inactive account, or a user who has left the team.
-    """
-    now = timezone.now()
-    token = (
-        ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), sha256=_hash(raw))
-        .filter(user__is_active=True)
-        .select_related("user", "team")
-        .first()
-    )
-    if token is None or not Membership.objects.filter(user=token.user, team=token.team).exists():
-        return None
-    stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_RESOLUTION)
-    if token.last_used_at is None or token.last_used_at < now - LAST_USED_RESOLUTION:
-        ApiToken.objects.filter(stale, id=token.id).update(last_used_at=now)
-    return token.user, token.team
-
-
-def _hash(token: str) -> str:
+def hash_secret(token: str) -> str:
+    """SHA-256 of a link or token, under which it is stored."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class PeopleError(ValueError):
+    """A change that is not allowed; `field` names the form field that shows the message."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def check_name(text: str, subject: str, limit: int | None) -> str:
+    """The text without needless spaces. Raises PeopleError if it is empty or too long."""
+    name = " ".join(text.replace("\0", "").split())
+    if not name or len(name) > (limit or 100):
+        raise PeopleError(f"{subject} has 1 to {limit} characters; this one has {len(name)}.", "name")
+    return name

@@ -95,7 +95,7 @@ def title_for_job(job: Job) -> str:
 def _find_run(text: str, team: Team) -> Run | None:
     """The run that `text` names; None if it names a folder. Raises SpecError if the team has no run of that id."""
     name, at, _ = text.partition("@")
-    run = Run.objects.filter(id=name, team=team).first()
+    run = Run.objects.filter(id=name, team=team, deletion=None).first()
     if run is None and (at or (len(name) == 12 and set(name) <= set(ALPHABET))):
         raise SpecError(
             [Problem("start_from", f"Team {team.name} has no run '{name}'. Use {ACCEPTED_FORMS}.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -91,7 +92,10 @@ def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) ->
     Raises SpecError with every problem, each at its field. Without a team, only problems that hold for every
     team are found. A job that `has_started` no longer needs its initial weights.
     """
-    from engine.data import corpora  # imports the tokeniser library, which readers of the queue do not need
+    from engine.data import (
+        corpora,
+        prepare,
+    )  # imports the tokeniser library, which readers of the queue do not need
 
     problems: list[Problem] = []
     pool: Pool | None = None
@@ -110,6 +114,7 @@ def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) ->
         if team is not None:
             datasets.refuse_unusable(spec, team)
         corpora.check_corpus(spec.data.corpus, settings.CORPUS_ROOT, spec.data.objective, spec.model.classes)
+        prepare.check_tokenizer(spec.data, Path(settings.CORPUS_ROOT))
     except SpecError as error:
         problems += error.problems
     if team is not None and not has_started:

@@ -39,7 +39,7 @@ from jobs.scheduler.policy.decide import Assignment
 from jobs.states.jobs import ATTEMPT_LIVE, AttemptState, Cause, JobState
 from jobs.states.nodes import DeviceHealth, Health
 from jobs.sweeps import advance
-from jobs.tracking import external_runs
+from jobs.tracking import external_runs, purging
 from jobs.verdicts import forecasts
 
 log = logging.getLogger(__name__)
@@ -110,6 +110,7 @@ class Scheduler:
                 admin.mark_silent_nodes()
                 reclaim_lost_attempts()
                 external_runs.fail_silent_runs()
+            purging.purge_due()
         if now >= self._idle_at:
             self._idle_at = now + IDLE_EVERY_S
             idle.reconcile()

@@ -2,6 +2,7 @@
 
 from jobs.series.codec import Point, non_finite_name
 from jobs.series.counters import counter_values
+from jobs.series.delete import delete_series
 from jobs.series.extremes import Extreme, Spread, extremes_of_runs, joules_per_token, peaks
 from jobs.series.names import SeriesName, last_steps, metrics_of, names
 from jobs.series.newest import newest, plain
@@ -23,6 +24,7 @@ __all__ = [
     "close",
     "contiguous_end",
     "counter_values",
+    "delete_series",
     "extremes_of_runs",
     "fold",
     "joules_per_token",

@@ -38,6 +38,26 @@ class DeviceHealth(TextChoices):
     FAILED = "failed"  # marked as broken by a person; programs do not change it
 
 
+READY = "ready"
+
+
+def describe_node(admin_state: str, health: str, *, is_silent: bool = False) -> str:
+    """The one word for the state of a node on every page: what keeps work from it, or 'ready'.
+
+    A machine that does not answer comes before what an admin has decided, and that before a suspicion. `is_silent`:
+    without a recent heartbeat, whether or not a scheduler has recorded it.
+    """
+    if admin_state == AdminState.RETIRED:
+        return str(admin_state)
+    if is_silent and health in (Health.OK, Health.SUSPECT):
+        return str(Health.UNREACHABLE)
+    if health in (Health.FAILED, Health.UNREACHABLE, Health.STOPPED):
+        return str(health)
+    if admin_state != AdminState.OPEN:
+        return str(admin_state)
+    return READY if health == Health.OK else str(health)
+
+
 # State -> the states from which a node may enter it.
 ADMIN_MOVES: dict[str, tuple[str, ...]] = {
     AdminState.OPEN: (

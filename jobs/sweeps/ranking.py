@@ -39,7 +39,7 @@ def build_ranking(sweep: Sweep) -> list[RankedRun]:
     definition = advance.definition_of(sweep)
     runs = {
         run.job.sweep_number: run
-        for run in Run.objects.filter(job__sweep=sweep).select_related("job")
+        for run in Run.objects.filter(job__sweep=sweep, deletion=None).select_related("job")
         if run.job is not None
     }
     newest = series.newest([run.id for run in runs.values()], [definition.metric])

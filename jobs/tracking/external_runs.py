@@ -17,6 +17,7 @@ from jobs.ids import new_id
 from jobs.models import Project, Run, RunEvent, RunInput, RunTag, Stream, Team
 from jobs.series import idempotent_append
 from jobs.states.jobs import FINAL, JobState
+from jobs.tracking import projects
 from jobs.tracking.params import store as store_params
 
 TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # states that the writer of a run may set
@@ -80,7 +81,10 @@ def begin(
     """A run with its parameters in the named project, which is created if the team has none; '': without a project.
     Raises TrackingError, ParamError."""
     with transaction.atomic():
-        home = Project.objects.get_or_create(team=team, name=project)[0] if project else None
+        try:
+            home = projects.get_or_create(team, project) if project else None
+        except projects.ProjectError as error:
+            raise TrackingError(str(error)) from None
         run = create(team=team, owner=owner, project=home, run_id=run_id, **fields)
         store_params(run, params)
     return run

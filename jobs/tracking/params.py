@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.request_limits import KEY_CHARS, PARAM_CHARS
-from jobs.models import Run, RunParam
+from jobs.models import Run, RunEvent, RunParam
 
 
 class ParamError(ValueError):
@@ -19,14 +19,15 @@ def from_spec(spec: Mapping[str, Any]) -> dict[str, str]:
     return {path: as_text(value) for path, value in _leaves(spec, "")}
 
 
-def store(run: Run, values: Mapping[str, str]) -> None:
+def store(run: Run, values: Mapping[str, str], *, replaced_by: str = "") -> None:
     """Add parameters. An existing one with the same value stays. Raises ParamError for another value: a parameter
-    describes how the run was started, which does not change."""
+    describes how the run was started, which does not change unless somebody (`replaced_by`) asks for it."""
     for key, value in values.items():
         refuse_bad(key, value)
     known = dict(RunParam.objects.filter(run=run, key__in=values).values_list("key", "value"))
-    for key in known:
-        if known[key] != values[key]:
+    changed = [key for key in known if known[key] != values[key]]
+    for key in changed:
+        if not replaced_by:
             raise ParamError(
                 f"Parameter '{key}' of run {run.id} is already {known[key]!r} and cannot become {values[key]!r}. "
                 "Log it under another name, or as a tag."
@@ -37,6 +38,11 @@ def store(run: Run, values: Mapping[str, str]) -> None:
         if key not in known
     ]
     RunParam.objects.bulk_create(rows)
+    for key in changed:
+        new = {"value": values[key], "number": as_number(values[key])}
+        RunParam.objects.filter(run=run, key=key).update(**new)
+        text = f"{key}: {known[key][:200]!r} -> {values[key][:200]!r}"
+        RunEvent.objects.create(run=run, actor=replaced_by, kind="run.param", text=text)
 
 
 def refuse_bad(key: str, value: str) -> None:

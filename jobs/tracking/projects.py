@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from engine.request_limits import KEY_CHARS, PROJECT_NAME_CHARS, PROJECT_TAG_CHARS
+from engine.request_limits import KEY_CHARS, NOTE_CHARS, PROJECT_NAME_CHARS, PROJECT_TAG_CHARS
 from jobs.models import Project, ProjectEvent, Team
 
 
@@ -32,6 +32,18 @@ def create(team: Team, name: str, *, actor: str, tags: Mapping[str, str] | None 
     return project
 
 
+def get_or_create(team: Team, name: str) -> Project:
+    """The team's project of this name. Raises ProjectError for one in the bin: it will be deleted with all its runs."""
+    found = Project.objects.get_or_create(team=team, name=name)[0]
+    if found.deletion_id is not None:
+        raise ProjectError(_in_bin(name))
+    return found
+
+
+def _in_bin(name: str) -> str:
+    return f"Project {name[:200]!r} is in the bin. Restore it on the page of projects, or take another name."
+
+
 def rename(project: Project, name: str, *, actor: str) -> None:
     """Raises NameTaken, and ProjectError for a name that no row can hold."""
     refuse_bad_name(name)
@@ -43,6 +55,19 @@ def rename(project: Project, name: str, *, actor: str) -> None:
     except IntegrityError:
         raise _name_taken(project.team, name) from None
     project.name = name
+
+
+def describe(project: Project, note: str, *, actor: str) -> None:
+    """Raises ProjectError for a note that no row can hold."""
+    if broken := NOTE_CHARS.error(len(note)):
+        raise ProjectError(broken)
+    if "\0" in note:
+        raise ProjectError("A NUL character cannot be kept. Leave it out.")
+    with transaction.atomic():
+        moved = Project.objects.filter(id=project.id).exclude(note=note)
+        if moved.update(note=note, updated_at=timezone.now()):
+            _record_event(project, actor, "note")
+    project.note = note
 
 
 def archive(project: Project, *, actor: str) -> bool:
@@ -105,6 +130,8 @@ def _change_tags(
 
 
 def _name_taken(team: Team, name: str) -> NameTaken:
+    if Project.objects.filter(team=team, name=name, deletion__isnull=False).exists():
+        return NameTaken(_in_bin(name))
     is_archived = Project.objects.filter(team=team, name=name, archived_at__isnull=False).exists()
     way_out = "It is archived: restore it, or take another name." if is_archived else "Take another name."
     return NameTaken(f"The team already has a project {name!r}. {way_out}")

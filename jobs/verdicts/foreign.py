@@ -16,21 +16,25 @@ from engine.telemetry.metrics import STEP_PHASES
 from engine.verdict.facts import NEEDED_PHASES, ClockFacts, DeviceFacts, Facts, Floats
 from engine.verdict.formatting import format_share
 from engine.verdict.judge import judge
+from engine.verdict.readings import LIMIT, RESIDENT
 from engine.verdict.results import ProposedRemedy, Verdict
 from engine.verdict.rule import ComputeBoundRule
-from engine.verdict.rules import BY_ID, DEVICE_METRICS
+from engine.verdict.rules import BY_ID, COUNTER_METRICS, DEVICE_METRICS, PEAK_METRICS
 from engine.verdict.steady import WINDOW_STEPS, Ints, RecordedSteps, build_facts
 from engine.verdict.stolen import PRESSURES
 from engine.verdict.thresholds import UNACCOUNTED
+from engine.verdict.throttling import CLOCK
 from jobs import ledger, series
 from jobs.models import Run, RunMetric
 from jobs.series import Series
 from jobs.states.jobs import FINAL
+from jobs.verdicts.device_readings import Readings, summarise_readings
 
 SPEC = {"kind": "logged"}  # parses as no spec, so that no rule predicts a change of one
 RANKS_READ = 64
 DEVICES_READ = 64
 READINGS = 256
+NETWORK = ("network_tx_bytes_per_s", "network_rx_bytes_per_s")
 LEAST_WINDOW_S = 30.0  # of the readings of devices; they come every two seconds
 UNMARKED_WINDOW_S = 600.0
 NOT_MARKED = (
@@ -109,7 +113,7 @@ def _list_remedies(verdict: Verdict) -> tuple[ProposedRemedy, ...]:
     found: dict[str, ProposedRemedy] = {}
     for rule in (*verdict.rules, *(state.rule for state in verdict.states)):
         for remedy in BY_ID[rule].remedies:
-            if remedy.spec_edit is None and not remedy.needs_gpu:
+            if remedy.spec_edit is None and not remedy.needs_gpu and remedy.audience != "jobs":
                 found.setdefault(
                     remedy.id,
                     ProposedRemedy(remedy.id, rule, remedy.title, remedy.sentence, {}, message=NO_REMEDY),
@@ -197,27 +201,34 @@ def _get_clock(run: Run) -> ClockFacts | None:
 
 def _collect_devices(run: Run, window_s: float) -> tuple[DeviceFacts, ...]:
     """Every device that was read, with means of the newest readings."""
-    known = {f"device:{device['id']}": device for host in run.hosts.all() for device in host.devices}
+    known = {
+        f"device:{device['id']}": device | {"host": host.name}
+        for host in run.hosts.all()
+        for device in host.devices
+    }
     sources = sorted({name.source for name in series.names(run.id) if name.source.startswith("device:")})[
         :DEVICES_READ
     ]
     if not sources:
         return ()
-    whole = series.read([run.id], ("memory_used_bytes", "sm_clock_hz", *DEVICE_METRICS), x="time", points=READINGS,
-                        sources=sources)  # fmt: skip
+    wanted = {*DEVICE_METRICS, *PEAK_METRICS, *COUNTER_METRICS}
+    whole = series.read([run.id], sorted(wanted), x="time", points=READINGS, sources=sources)
     ends = [float(one.x[-1]) for one in whole if len(one.x)]
     since = max(ends, default=0.0) - window_s
     means: dict[str, dict[str, float]] = {}
-    maxima: dict[tuple[str, str], float] = {}
     for one in whole:
-        if np.isfinite(one.max).any():
-            maxima[one.source, one.metric] = float(np.nanmax(one.max))
+        if one.metric not in DEVICE_METRICS:
+            continue
         inside = (one.x >= since) & np.isfinite(one.mean)
         if inside.any():
             mean = float(np.average(one.mean[inside], weights=one.counts[inside]))
             means.setdefault(one.source, {})[one.metric] = mean
+    extremes = summarise_readings(one for one in whole if one.metric in (*PEAK_METRICS, *COUNTER_METRICS))
     found = [
-        _build_device(run, source, known.get(source, {}), means.get(source, {}), maxima) for source in sources
+        _build_device(
+            run, source, known.get(source, {}), means.get(source, {}), extremes.get(source, Readings())
+        )
+        for source in sources
     ]
     threads = {
         f"device:{one['id']}": host.facts.get("threads") for host in run.hosts.all() for one in host.devices
@@ -238,7 +249,7 @@ def _build_device(
     source: str,
     known: Mapping[str, object],
     means: Mapping[str, float],
-    maxima: Mapping[tuple[str, str], float],
+    readings: Readings,
 ) -> DeviceFacts:
     name = source.removeprefix("device:")
     kind = str(known.get("kind") or ("cuda" if "gpu" in name.lower() else "cpu"))
@@ -248,16 +259,22 @@ def _build_device(
         name=str(known.get("name") or name),
         kind=kind,
         means=means,
-        peak_bytes=maxima.get((source, "memory_used_bytes")),
+        peak_bytes=readings.peaks.get(RESIDENT),
         capacity_bytes=float(capacity) if isinstance(capacity, int | float) else None,
-        clock_reference_hz=maxima.get((source, "sm_clock_hz")) if kind == "cuda" else None,
+        clock_reference_hz=readings.peaks.get(CLOCK) if kind == "cuda" else None,
         missing={metric: why for metric, (_, why) in run.missing.get(source, {}).items()},
+        host=str(known.get("host") or ""),
+        # Resident memory of a tree of processes counts shared pages several times, so no limit is held against it.
+        peaks={name: value for name, value in readings.peaks.items() if name != LIMIT},
+        increases=readings.increases,
+        read_s=readings.read_s,
     )
 
 
 def _as_host(device: DeviceFacts) -> DeviceFacts:
-    """The CPU beside GPUs: only its pressures are of the run's devices, not how busy it is."""
-    means = {name: value for name, value in device.means.items() if name in PRESSURES}
+    """The CPU beside GPUs: only its pressures and network are of the run's devices, not how busy it is."""
+    kept = (*PRESSURES, *NETWORK)
+    means = {name: value for name, value in device.means.items() if name in kept}
     return dataclasses.replace(device, means=means, peak_bytes=None)
 
 

@@ -9,25 +9,25 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
+from engine.hardware.device_failures import describe_failures, is_hardware_fault
 from engine.spec.spec import SpecError, parse
 from engine.telemetry.metrics import STEP_PHASES
 from engine.verdict.facts import ClockFacts, DeviceFacts, Facts, Floats
-from engine.verdict.rules import DEVICE_METRICS
+from engine.verdict.readings import RESIDENT
+from engine.verdict.rules import COUNTER_METRICS, DEVICE_METRICS, PEAK_METRICS
 from engine.verdict.steady import WINDOW_STEPS, Ints, RecordedSteps, build_facts
+from engine.verdict.throttling import CLOCK
 from jobs import ledger, series
-from jobs.models import Attempt, Job, Lease, Run, RunMetric
+from jobs.models import Attempt, Event, Job, Lease, Run, RunMetric
 from jobs.planning import plans
 from jobs.series import Series
+from jobs.verdicts.device_readings import Readings, summarise_readings
 from jobs.verdicts.foreign import collect_logged_facts
 
 Steps = Mapping[tuple[int, str], tuple[Ints, Floats]]  # (rank, metric) -> steps and values
 RANKS_READ = 64  # of a larger run, spread evenly; its verdict says that ranks are missing
 READINGS = 256
 ALLOCATOR = ("alloc_retries", "alloc_failures")
-PEAK, CLOCK = (
-    "memory_used_bytes",
-    "sm_clock_hz",
-)  # maxima over the whole run; other readings are means of the window
 
 FABRIC = "A fabric test trains no model: its result is its figures of the links."
 NO_STEP = "No step has been made yet."
@@ -139,24 +139,24 @@ def _collect_devices(
 ) -> tuple[DeviceFacts, ...]:
     if attempt is None:
         return ()
-    leased = [lease.device for lease in attempt.leases.order_by("rank").select_related("device")]
+    leased = [lease.device for lease in attempt.leases.order_by("rank").select_related("device__node")]
     sources = {f"device:{device.id}" for device in leased[:RANKS_READ]}
     means = _get_means(run, sources, step_s)
-    whole_run = series.read([run.id], (PEAK, CLOCK), x="time", points=READINGS, sources=sources)
-    maxima = {
-        (one.source, one.metric): float(np.nanmax(one.max)) for one in whole_run if np.isfinite(one.max).any()
-    }
+    whole_run = summarise_readings(
+        series.read([run.id], (*PEAK_METRICS, *COUNTER_METRICS), x="time", points=READINGS, sources=sources)
+    )
     found = []
     for rank, device in enumerate(leased[:RANKS_READ]):
         source = f"device:{device.id}"
-        missing = run.missing.get(source, {})
+        missing, readings = run.missing.get(source, {}), whole_run.get(source, Readings())
         found.append(
             DeviceFacts(
                 device=device.id, name=str(device), kind=device.kind, means=means.get(source, {}),
-                peak_bytes=maxima.get((source, PEAK)), capacity_bytes=device.memory_bytes,
+                peak_bytes=readings.peaks.get(RESIDENT), capacity_bytes=device.memory_bytes,
                 alloc_retries=retries.get(rank),
-                clock_reference_hz=maxima.get((source, CLOCK)) if device.kind == "cuda" else None,
-                missing={metric: reason for metric, (_, reason) in missing.items()},
+                clock_reference_hz=readings.peaks.get(CLOCK) if device.kind == "cuda" else None,
+                missing={metric: reason for metric, (_, reason) in missing.items()}, host=device.node.name,
+                peaks=readings.peaks, increases=readings.increases, read_s=readings.read_s,
             )
         )  # fmt: skip
     return tuple(found)
@@ -185,10 +185,18 @@ def _get_mean(run: Run, key: str) -> float | None:
 
 
 def _get_faults(attempt: Attempt | None) -> tuple[str, ...]:
+    """Hardware faults that drivers reported during the attempt, and devices that it failed on."""
     if attempt is None:
         return ()
+    notes = Event.objects.filter(
+        job=attempt.job_id, attempt_number=attempt.number, kind="note.error", actor__startswith="device:"
+    )
+    found = [text for text in notes.order_by("id").values_list("text", flat=True) if is_hardware_fault(text)]
     faulty = Lease.objects.filter(attempt=attempt, is_faulty=True).select_related("device")
-    return tuple(f"Device {lease.device} is suspected: {lease.device.health_reason}" for lease in faulty)
+    found += [
+        describe_failures(str(lease.device), lease.device.health_reason or attempt.reason) for lease in faulty
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _ran_out_of_memory(job: Job) -> bool:

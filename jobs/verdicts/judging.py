@@ -11,12 +11,13 @@ from django.utils import timezone
 from engine.verdict import results
 from engine.verdict.facts import Facts
 from engine.verdict.judge import RULES_VERSION, Verdict, judge
+from engine.verdict.unlimited import find_unlimited_gain
 from jobs import ledger
 from jobs.models import Run, RunVerdict
 from jobs.states.jobs import FINAL
 from jobs.verdicts import foreign
 from jobs.verdicts.gather import collect_facts
-from jobs.verdicts.planning import add_plans, get_unlimited_gain
+from jobs.verdicts.planning import add_plans
 
 FRESH = timedelta(seconds=5)  # a page that refreshes faster gets the same verdict
 
@@ -24,7 +25,7 @@ FRESH = timedelta(seconds=5)  # a page that refreshes faster gets the same verdi
 def judge_run(run: Run, facts: Facts | None = None) -> RunVerdict:
     """Judge by the current rules. Verdicts of older rules are kept."""
     facts = facts or collect_facts(run)
-    facts = facts.replace(unlimited_gain_share=get_unlimited_gain(run, facts))
+    facts = facts.replace(unlimited_gain_share=find_unlimited_gain(facts) if run.job else None)
     if (found := ledger.build_ledger(run)) is not None:
         ledger.store_ledger(run, found)
     verdict = judge(facts) if run.job else foreign.judge_logged(facts)

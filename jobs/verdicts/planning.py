@@ -7,31 +7,11 @@ import msgspec
 from engine import planner
 from engine.spec.spec import SpecError, parse
 from engine.verdict import spec_edits
-from engine.verdict.facts import Facts
 from engine.verdict.results import ProposedRemedy, Verdict
 from engine.verdict.rule import ClockRule
 from engine.verdict.rules import BY_ID
-from engine.verdict.rules.capacity import SPEED_EDITS
-from engine.verdict.whatif import predict_gain
 from jobs.models import Run
 from jobs.planning import calibration, plans
-
-
-def get_unlimited_gain(run: Run, facts: Facts) -> float | None:
-    """Share of the time per token that memory costs: the saving of the changes that only memory refuses, from the run's
-    own phases. None if memory refuses none, or if the pool's devices are unknown."""
-    profile = plans.get_profile(run.job.pool) if run.job and facts.num_steps else None
-    if profile is None:
-        return None
-    spec, gains = parse(run.spec), []
-    for edit in SPEED_EDITS:
-        changes = edit(spec)
-        if not changes or not spec_edits.is_possible(run.spec, changes):
-            continue
-        other = spec_edits.apply_changes(run.spec, changes)
-        if planner.plan(other, profile).fits() == "will not fit":
-            gains.append(predict_gain(facts, other).share or 0.0)
-    return max(gains, default=None)
 
 
 def add_plans(run: Run, verdict: Verdict) -> Verdict:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.running import Fourwalls, free_port
+from tests.running import Fourwalls, free_port, wait_until
 
 # Background traffic of the browser itself is refused on closed networks and would show up as console errors.
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -104,6 +104,10 @@ def collect_console_errors(page: Page, console_errors: list[str]) -> Page:
 
 
 def submit(page: Page, name: str, steps: str) -> None:
+    wait_until(
+        lambda: page.request.get("/api/v1/nodes").json()["items"],
+        description="the node, without which no spec fits",
+    )
     page.goto("/submit/")
     for field, value in {"name": name, "budget.steps": steps, **TINY}.items():
         page.locator(f"#spec-form [name='{field}']").fill(value)

@@ -20,6 +20,7 @@ from engine.spec.spec import Spec
 from jobs import datasets
 from jobs.models import (
     Dataset,
+    Deletion,
     Job,
     Membership,
     Project,
@@ -33,9 +34,9 @@ from jobs.models import (
 )
 from jobs.models.people import Role
 from jobs.people import sharing
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from jobs.queue import templates
-from jobs.tracking import external_runs, projects, saved_models
+from jobs.tracking import deletion, external_runs, projects, saved_models
 
 API, ML = "/api/v1", "/api/2.0/mlflow"
 NOTHING, LOOKS, WRITES, BY_ID = (
@@ -83,7 +84,7 @@ class Cast:
             client = Client()
             client.force_login(person)
             return client
-        token = make_api_token(person, self.team_of_token(role), "test")
+        token = create_token(person, self.team_of_token(role), "test")
         return Client(headers={"Authorization": f"Bearer {token}"})
 
 
@@ -109,6 +110,8 @@ def objects(team, owner, make_job) -> dict[type[Model], Any]:
         team=team, owner=owner, name="zebra", spec=spec.model_dump(), rungs=[200],
         definition={"vary": {"seed": [1]}}, points=[{"seed": 1}],
     )  # fmt: skip
+    deleted = external_runs.create(team=team, owner=owner, name="zebra", origin="test")
+    external_runs.set_state(deleted, "succeeded", actor="olga")
     content = {"name": "zebra", "file_name": "zebra.txt", "licence": "", "chunks": [b"one\ntwo\n"]}
     return {
         Job: job,
@@ -119,6 +122,7 @@ def objects(team, owner, make_job) -> dict[type[Model], Any]:
         SavedView: sharing.save_view(team=team, owner=owner, page="runs", name="zebra", query="filter=a"),
         Report: sharing.create_report(team=team, owner=owner, title="zebra", text="Text."),
         Project: projects.create(team, "zebra", actor="olga"),
+        Deletion: deletion.delete_runs(Run.objects.filter(id=deleted.id), actor="olga")[0],
         SavedModel: saved_models.create(run, "zebra", kind="", params={}, tags={}, actor="olga"),
     }
 
@@ -152,7 +156,7 @@ def can_write(scope: Scope, model: type[Model], row: Model) -> bool:
 @pytest.mark.parametrize("model", RULES)
 def test_unknown_and_foreign_are_both_404(model, cast, objects):
     scope = cast.scope("session", "stranger")
-    for row_id in (objects[model].id, 0 if model is Project else "0" * 12):
+    for row_id in (objects[model].id, 0 if model in (Project, Deletion) else "0" * 12):
         with pytest.raises(Http404):
             scope.get(model, row_id)
         with pytest.raises(Http404):
@@ -254,7 +258,20 @@ DOORS: dict[type[Model], dict[str, Door]] = {
             SESSION, on_page("/reports/"), get("/reports/{id}/"), post("/reports/{id}/change/", title="zebra")
         ),
     },
+    Deletion: {
+        "pages": Door(SESSION, on_page("/projects/bin/"), None, post("/projects/bin/{id}/restore/")),
+        "api": Door(
+            BOTH, in_json(f"{API}/bin"), get(f"{API}/bin/{{id}}"), send("post", f"{API}/bin/{{id}}/restore")
+        ),
+    },
     Project: {
+        "pages": Door(
+            SESSION, on_page("/projects/"), get("/projects/{id}/"), post("/projects/{id}/change/", note="changed")
+        ),
+        "api": Door(
+            BOTH, in_json(f"{API}/projects"), get(f"{API}/projects/{{id}}"),
+            send("patch", f"{API}/projects/{{id}}", note="changed"),
+        ),
         "mlflow": Door(
             TOKEN,
             in_search("experiments/search", "experiments", lambda one: one["experiment_id"]),

@@ -8,7 +8,8 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-OPEN = {"login/", "login/nonsense/"}  # where one signs in
+# Where one signs in, and what answers without an account
+OPEN = {"login/", "login/nonsense/", "healthz", "readyz"}
 
 
 def addresses(resolver: URLResolver | None = None, prefix: str = "") -> list[str]:

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.test import Client
 
 from dashboard import errors
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def form_of(reply: Any) -> str:
 
 @pytest.fixture
 def clients(owner, team, owner_browser) -> list[Client]:
-    bearer = Client(headers={"Authorization": f"Bearer {make_api_token(owner, team, 'test')}"})
+    bearer = Client(headers={"Authorization": f"Bearer {create_token(owner, team, 'test')}"})
     strange = Client(headers={"Authorization": "Bearer fw_no"})
     crossing = Client(enforce_csrf_checks=True)
     crossing.force_login(owner)

@@ -17,7 +17,7 @@ from jobs import imports, series
 from jobs.attempts import ingest
 from jobs.imports.foreign import as_value
 from jobs.models import StoredSeries
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from jobs.series.codec import non_finite_name
 from jobs.tracking import external_runs
 
@@ -75,7 +75,7 @@ def in_json(value: Any) -> Any:
 
 @pytest.fixture
 def bearer(owner, team) -> Client:
-    return Client(headers={"Authorization": f"Bearer {make_api_token(owner, team, 'test')}"})
+    return Client(headers={"Authorization": f"Bearer {create_token(owner, team, 'test')}"})
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from django.test import Client
 from dashboard.server import rate_limits
 from jobs.models import Artefact, RunMetric
 from jobs.people import storage
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from jobs.tracking import external_runs
 from tests.dashboard.test_errors import form_of
 
@@ -25,7 +25,7 @@ def run(owner, team):
 
 @pytest.fixture
 def bearer(owner, team):
-    return Client(headers={"Authorization": f"Bearer {make_api_token(owner, team, 'test')}"})
+    return Client(headers={"Authorization": f"Bearer {create_token(owner, team, 'test')}"})
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_more_than_the_limit_in_a_minute_is_refused_with_the_time_to_wait(
 
 def test_a_caller_over_the_limit_stops_no_other(settings, owner, team, team_mate, bearer, run):
     settings.INGESTS_PER_MIN = 1
-    other = Client(headers={"Authorization": f"Bearer {make_api_token(team_mate, team, 'other')}"})
+    other = Client(headers={"Authorization": f"Bearer {create_token(team_mate, team, 'other')}"})
     assert [send_points(one, run).status_code for one in (bearer, bearer, other)] == [200, 429, 200]
     assert log_metric(bearer, run).status_code == 429 and form_of(log_metric(bearer, run)) == "mlflow"
 

@@ -12,7 +12,7 @@ from django.test import Client
 
 from dashboard.server.json_bodies import BadBody, read_json
 from engine.spec.spec import SpecError, yaml_values
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from jobs.tracking import external_runs
 
 SEED, CASES = 20261130, 300
@@ -83,7 +83,7 @@ def test_equal_keys_of_different_mappings_are_fine():
 
 @pytest.fixture
 def bearer(owner, team, node):
-    return Client(headers={"Authorization": f"Bearer {make_api_token(owner, team, 'test')}"})
+    return Client(headers={"Authorization": f"Bearer {create_token(owner, team, 'test')}"})
 
 
 def test_every_api_refuses_them(bearer, owner, team):

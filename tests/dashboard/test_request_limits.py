@@ -16,7 +16,7 @@ from django.test import Client
 
 from engine import request_limits as limits
 from engine.request_limits import Limit
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from jobs.tracking import external_runs
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ class Doors:
 
 @pytest.fixture
 def doors(owner, team, node, owner_browser) -> Doors:
-    bearer = Client(headers={"Authorization": f"Bearer {make_api_token(owner, team, 'test')}"})
+    bearer = Client(headers={"Authorization": f"Bearer {create_token(owner, team, 'test')}"})
     for client in (owner_browser, bearer):
         client.raise_request_exception = False
     run = external_runs.create(team=team, owner=owner, name="logged", origin="test")

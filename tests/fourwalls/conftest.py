@@ -44,7 +44,15 @@ def script(server: Server, spools: Path) -> Iterator[Script]:
 
     def start(code: str, **environment: str) -> subprocess.Popen[str]:
         outside = {k: v for k, v in os.environ.items() if not k.startswith("FOURWALLS_")}
-        own = {"URL": server.url, "TOKEN": server.token, "DIR": str(spools), "SYSTEM_S": "0", **environment}
+        own = {
+            "URL": server.url,
+            "TOKEN": server.token,
+            "DIR": str(spools),
+            "SYSTEM_S": "0",
+            "ENVIRONMENT": "0",
+            "CONSOLE": "0",
+            **environment,
+        }
         variables = {k if "RANK" in k or "WORLD" in k else f"FOURWALLS_{k}": v for k, v in own.items()}
         process = subprocess.Popen(
             [sys.executable, "-c", "import fourwalls, sys, os, time, signal\n" + textwrap.dedent(code)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TORCH = """
 import torch
+torch.set_num_threads(1)  # threads that wait for each other stretch any phase on a busy machine
 model = torch.nn.Sequential(torch.nn.Linear(256, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10))
 optimiser = torch.optim.AdamW(model.parameters())
 run = fourwalls.init(project="foreign", name={name!r})

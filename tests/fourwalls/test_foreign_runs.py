@@ -41,18 +41,18 @@ def test_a_plain_script_with_three_lines_has_hardware_ledger_and_verdict(finishe
 
 
 CAUSES = {
-    "data": ({"in_data": "time.sleep(0.02)"}, "input"),
-    "validation": ({"between": "\n    with run.phase('validation'): time.sleep(0.02)"}, "validation"),
-    "checkpoint": ({"between": "\n    with run.phase('checkpoint'): time.sleep(0.02)"}, "checkpoints"),
-    "logging": ({"between": "\n    with run.phase('logging'): time.sleep(0.02)"}, "recording"),
-    "unmarked": ({"between": "time.sleep(0.02)"}, "between_steps"),
+    "data": ({"in_data": "time.sleep(0.04)"}, "input"),
+    "validation": ({"between": "\n    with run.phase('validation'): time.sleep(0.04)"}, "validation"),
+    "checkpoint": ({"between": "\n    with run.phase('checkpoint'): time.sleep(0.04)"}, "checkpoints"),
+    "logging": ({"between": "\n    with run.phase('logging'): time.sleep(0.04)"}, "recording"),
+    "unmarked": ({"between": "time.sleep(0.04)"}, "between_steps"),
 }
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_an_injected_cause_is_named(cause, finished, server):
     changes, rule = CAUSES[cause]
-    run_id = finished(torch_script(steps=80, name=cause, **changes), **SYSTEM)
+    run_id = finished(torch_script(steps=60, name=cause, **changes), **SYSTEM)
     verdict = server.get(f"/runs/{run_id}/verdict")
     assert verdict["name"] == rule, verdict
     assert not [one for one in verdict["body"]["remedies"] if one["gain_share"] is not None]

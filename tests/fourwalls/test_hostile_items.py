@@ -91,9 +91,10 @@ def test_good_items_arrive_as_given_and_bad_ones_cut_or_not_at_all(script, serve
 def test_a_spool_of_an_older_client_with_bad_items_is_taken(script, server, spools):
     """Older clients sent everything as given."""
     process = script("""
-        from fourwalls import run as module
-        module.description.describe_run = lambda run_id, name, project, **given: {
-            "id": run_id, "name": name, "project": project, "origin": "fourwalls", "params": given["config"],
+        from fourwalls import initialise as module
+        module.description.describe_run = lambda run_id, given: {
+            "id": run_id, "name": given["name"], "project": given["project"], "origin": "fourwalls",
+            "params": given["config"],
             "tags": {"": "x", "t" * 300: "x", "good": "1"}, "note": given["note"], "parent": "nothing"}
         run = fourwalls.init(name="old", config={"": 1, "p" * 251: 2, "lr": 0.1, "nul": "a\\0b"}, note="n")
         print(run.id)
@@ -124,10 +125,15 @@ def test_an_id_of_ones_own_names_the_run_everywhere(chosen, script, server):
 
 
 @pytest.mark.parametrize("chosen", ["..", ".", "a/b", "a" * 65, "ü", "a b", "a\n", "../up"])
-def test_an_id_that_no_folder_and_no_address_takes_is_refused_at_once(chosen, script):
-    process = script(f"fourwalls.init(id={chosen!r})")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1 and "cannot name a run" in err
+def test_an_id_that_no_folder_and_no_address_takes_becomes_another_one_always_the_same(chosen, script):
+    found = set()
+    for _ in range(2):
+        process = script(f"print(fourwalls.init(id={chosen!r}).id)", MODE="offline")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0 and "cannot name a run" in err
+        found.add(out.strip())
+    (made,) = found
+    assert limits.RUN_ID.fullmatch(made) and made != chosen
 
 
 def test_calls_after_finish_are_said_once(script):

@@ -68,7 +68,9 @@ def test_numbers_of_every_kind_are_logged_and_others_reported_once(script, serve
     metrics = {one["metric"]: one for one in server.get(f"/runs/{run_id}/metrics")["metrics"]}
     assert metrics["nan"]["last_kind"] == "NaN"
     assert set(metrics) == {"loss", "n", "deep/er", "nan", "7", "a"}
-    assert err.count("'word'") == 1
+    assert err.count("'none'") == 1
+    (word,) = server.get(f"/runs/{run_id}/media/entries?key=word")["items"]  # the same text is stored once
+    assert (word["kind"], word["step"], word["items"]) == ("text", 0, [{"text": "three"}])
 
 
 def test_exact_bits_arrive(finished, server):

@@ -25,7 +25,7 @@ from dashboard.api import fast_path, fast_series
 from engine.spec.spec import Spec
 from jobs.models import Pool, Report, SavedView
 from jobs.people import sharing
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from jobs.tracking import external_runs
 from tests.fuzz.requests import PARTS, World, read_operations
 
@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 @pytest.fixture
 def world(owner, team, node, owner_browser, make_job) -> Iterator[World]:
-    token = f"Bearer {make_api_token(owner, team, 'test')}"
+    token = f"Bearer {create_token(owner, team, 'test')}"
     bearer = Client(headers={"Authorization": token})
     for client in (owner_browser, bearer):
         client.raise_request_exception = False

@@ -108,7 +108,7 @@ def bench_server(home: Path) -> Iterator[BenchServer]:
     fourwalls = Fourwalls(home, free_port())
     fourwalls.manage("migrate", "-v0")
     key = "from jobs.people.accounts import *; u = ensure_first_team_and_user(); "
-    key += "print('token:' + make_api_token(u, u.memberships.get().team, 'bench'))"
+    key += "print('token:' + create_token(u, u.memberships.get().team, 'bench'))"
     token = fourwalls.manage("shell", "-v0", "-c", key).stdout.rpartition("token:")[2].strip()
     command = [sys.executable, "manage.py", "web", "--port", str(fourwalls.port)]
     process = subprocess.Popen(command, cwd=ROOT, env=fourwalls.env)

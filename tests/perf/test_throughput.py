@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pytest
 
-from engine.checkpoints.huggingface.architectures import find_architecture
+from engine.checkpoints.huggingface.architectures import find_family
 from engine.data import objectives
 from engine.data.prepare import prepare
 from engine.model_math import counts
@@ -68,10 +68,14 @@ def make_competitor(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def _write_trainer_files(folder: Path, spec: Spec, data_dir: Path) -> Path:
     """The same model, rows and settings, in its words."""
-    shape, batch, optimiser = find_architecture(spec.model), spec.batch, spec.optimiser
+    family, batch, optimiser = find_family(spec.model), spec.batch, spec.optimiser
     folder.mkdir()
-    config = {"model_type": shape.model_type, "tie_word_embeddings": spec.model.tied_embeddings}
-    (folder / "config.json").write_text(json.dumps(config | dict(shape.config(spec.model, spec.vocab_size))))
+    config = {
+        "model_type": family.model_type,
+        "vocab_size": spec.vocab_size,
+        "tie_word_embeddings": spec.model.tied_embeddings,
+    }
+    (folder / "config.json").write_text(json.dumps(config | family.write(spec.model)))
     source = objectives.build_training(spec, prepare(spec.data, data_dir, data_dir))
     rows = [source.rows(step, 0, batch.global_batch_size)[0] for step in range(8)]
     numpy.save(folder / "rows.npy", numpy.concatenate(rows))

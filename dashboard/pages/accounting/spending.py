@@ -104,7 +104,7 @@ def sum_running(selection: UsageSelection) -> tuple[int, float]:
 def run_by_attempt(lines: Sequence[UsageRow]) -> dict[str, str]:
     """Return attempt -> id of its run, for links."""
     jobs = {attempt: attempt.split("/")[0] for line in lines if (attempt := line.keys.get("attempt"))}
-    runs = dict(Run.objects.filter(job__in=set(jobs.values())).values_list("job_id", "id"))
+    runs = dict(Run.objects.filter(job__in=set(jobs.values()), deletion=None).values_list("job_id", "id"))
     return {attempt: runs[job] for attempt, job in jobs.items() if job in runs}
 
 

@@ -50,10 +50,11 @@ def upload(request: UserRequest) -> HttpResponse:
         context = {
             "teams": get_scope(request).writable_teams(),
             "suffixes": files.SUFFIXES,
+            "compressions": files.COMPRESSIONS,
             "limit_bytes": settings.DATASET_LIMIT_BYTES,
         }
         return render(request, "data/upload.html", context)
-    details = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence")}
+    details = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence", "fields")}
     try:
         made = datasets.store_upload(team=team, owner=request.user, chunks=read_chunks(request), **details)
     except datasets.DatasetError as error:
@@ -65,6 +66,28 @@ def upload(request: UserRequest) -> HttpResponse:
 def detail(request: UserRequest, dataset_id: str) -> HttpResponse:
     context = _build_context(request, get_scope(request).get(Dataset, dataset_id))
     return render(request, "data/detail.html", context)
+
+
+@require_safe
+def packing(request: UserRequest, dataset_id: str) -> HttpResponse:
+    """Show the first packed sequences with the documents and the trained tokens of each."""
+    found = get_scope(request).get(Dataset, dataset_id)
+    path, context = request.GET.get("tokenizer", "").strip(), request.GET.get("context", "1024").strip()
+    shown: dict[str, Any] = {
+        "dataset": found,
+        "path": path,
+        "tokens": context,
+        "preview": None,
+        "problem": None,
+    }
+    try:
+        if found.kind not in datasets.PACKED_KINDS:
+            raise datasets.DatasetError("Texts with labels are not packed: a sequence holds one of them.")
+        length = int(context) if context.isascii() and context.isdigit() and len(context) < 9 else 0
+        shown["preview"] = datasets.preview(found, datasets.PackingQuestion(path, length))
+    except datasets.DatasetError as error:
+        shown["problem"] = error
+    return render(request, "data/packing.html", shown, status=422 if shown["problem"] else 200)
 
 
 @require_POST
@@ -116,6 +139,8 @@ def refused(request: UserRequest, dataset_id: str) -> StreamingHttpResponse:
 def _train_address(found: Dataset) -> str:
     """Return the address of the submit page with a model for this data set."""
     changes = [f"data.corpus={corpora.DATASET_PREFIX}{found.id}"]
+    if found.kind in ("chats", "preference"):
+        changes += ["data.objective=chat", "data.packing=true"]
     if found.kind == "classes":
         changes.append(f"model.classes={max(2, len(found.statistics['classes']))}")
     preset = PRESET_BY_KIND.get(found.kind, "demo")
@@ -130,7 +155,7 @@ def _build_context(request: UserRequest, found: Dataset) -> dict[str, Any]:
         "dataset": found,
         "corpus": f"{corpora.DATASET_PREFIX}{found.id}",
         "train_address": _train_address(found),
-        "objectives": [one for one, kind in corpora.KIND_BY_OBJECTIVE.items() if kind == found.kind],
+        "objectives": corpora.list_objectives(found.kind),
         "rows": datasets.first_rows(found, ROWS_SHOWN),
         "refused": datasets.refused_lines(found, REFUSED_SHOWN) if found.num_bad else [],
         "refused_left": max(0, found.num_bad - REFUSED_SHOWN),

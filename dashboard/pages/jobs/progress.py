@@ -29,6 +29,7 @@ class JobProgress:
     share: float
     eta_s: float | None  # None: cannot be derived
     elapsed_s: float | None  # since the first step, or None before it
+    meets_limit: bool = False  # by its pace it reaches its time limit before its last step
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def build_progress(job: Job, now: datetime, ends: EndTimes | None) -> JobProgres
     eta_s = None
     if ends is not None and job.state == JobState.RUNNING and 0 < job.step < job.num_steps:
         eta_s = ends.left_s(now)
-    return JobProgress(job.progress_share, eta_s, elapsed_s)
+    meets_limit = eta_s is not None and ends is not None and ends.meets_limit
+    return JobProgress(job.progress_share, eta_s, elapsed_s, meets_limit)
 
 
 def build_key_figures(run: Run, newest: Mapping[str, float]) -> list[KeyFigure]:

@@ -14,6 +14,6 @@ urlpatterns = [
     path("queue/<str:job_id>/priority/", queue_views.prioritise, name="queue-priority"),
 ]
 NAVIGATION = (
-    NavigationItem("jobs", "Jobs", "list-task", is_main=True),
-    NavigationItem("queue", "Queue", "hourglass-split", is_main=True),
+    NavigationItem("jobs", "Jobs", "list-task", is_main=True, count="running"),
+    NavigationItem("queue", "Queue", "hourglass-split", is_main=True, count="waiting"),
 )

@@ -116,7 +116,6 @@ def _build_context(request: HttpRequest, node: Node) -> dict[str, Any]:
         "occupants": get_occupants(node, can_see),
         "host": devices.list_host_readings(node, now),
         "num_held": num_held,
-        "allocation": admin.get_allocation(len(cards) - num_held, num_held),
         "actions": list_open_actions(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),
         "events": Paginator(events, EVENTS_PER_PAGE).get_page(request.GET.get("page")),
         "ended": [

@@ -17,7 +17,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from jobs.people import accounts
+from dashboard.access import get_source
+from jobs.people import accounts, audit, sessions
 
 LINK_INVALID = "This link is not valid: it was used, is older than 15 minutes, or was never issued."
 
@@ -31,6 +32,17 @@ class SignIn(LoginView):
         accounts.check_database()
         return super().get(request, *arguments, **options)
 
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        record_sign_in(self.request, "password")
+        return response
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        name = form.data.get("username", "")[:150]
+        source = audit.Source(name, self.request.META.get("REMOTE_ADDR", ""))
+        audit.record(source, "login.failed", name)
+        return super().form_invalid(form)
+
 
 @login_not_required
 @never_cache
@@ -42,4 +54,12 @@ def login_by_link(request: HttpRequest, token: str) -> HttpResponse:
         context = {"form": AuthenticationForm(), "link_problem": LINK_INVALID}
         return render(request, "registration/login.html", context, status=404)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    record_sign_in(request, "link")
     return redirect(settings.LOGIN_REDIRECT_URL)
+
+
+def record_sign_in(request: HttpRequest, method: str) -> None:
+    """Record the browser in its new session, and the sign-in in the audit log."""
+    source = get_source(request)
+    sessions.remember_client(request.session, source.address, request.headers.get("User-Agent", ""))
+    audit.record(source, "login.succeeded", source.actor, {"method": method})

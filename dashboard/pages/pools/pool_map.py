@@ -18,7 +18,7 @@ from django.utils import timezone
 from jobs.epoch import Epoch
 from jobs.models import Attempt, Device, Lease, Node, Pool
 from jobs.states.jobs import ATTEMPT_LIVE
-from jobs.states.nodes import AdminState, Health
+from jobs.states.nodes import READY, AdminState, describe_node
 
 NO_READING = ("absent", "The node has sent no reading yet.")
 STALE = ("stale", "The last reading is too old.")
@@ -81,10 +81,9 @@ def _read_nodes(pool_index: dict[int, int]) -> dict[str, list[Any]]:
 
 
 def _state(admin_state: str, health: str, is_silent: bool) -> str:
-    """Return the state that keeps jobs from the node; 'open' if none does."""
-    if is_silent and health in (Health.OK, Health.SUSPECT):
-        return str(Health.UNREACHABLE)
-    return str(admin_state) if health == Health.OK else str(health)
+    """Return the word for the state of the node; 'open' if nothing keeps jobs from it."""
+    state = describe_node(admin_state, health, is_silent=is_silent)
+    return str(AdminState.OPEN) if state == READY else state
 
 
 def _read_occupants(can_see: Callable[[int], bool]) -> tuple[list[list[str] | None], dict[str, int]]:

@@ -12,12 +12,13 @@ from django.views.decorators.http import require_http_methods
 from dashboard.access import get_scope
 from dashboard.charts.colours import get_colour
 from dashboard.html.shown_rows import select_shown
-from jobs.models import Run
+from jobs.models import Project, Run
 from jobs.tracking import run_annotations
 from jobs.tracking.external_runs import TrackingError
 
 PARAMS_SHOWN = 500
 EVENTS_SHOWN = 50
+PROJECTS_LIMIT = 200
 FIELDS = ("name", "note", "colour")
 
 
@@ -55,13 +56,21 @@ def _write(request: HttpRequest, run: Run) -> None:
 
 def build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
     """Return the context of runs/_about.html."""
+    may_write = get_scope(request).can_write(run)
     return {
         "about_tags": list(run.tags.exclude(key__startswith="mlflow.").order_by("key")),
         "about_events": select_shown(run.events.order_by("-id"), EVENTS_SHOWN, request.GET, "changes"),
         "about_params": select_shown(run.params.order_by("key"), PARAMS_SHOWN, request.GET, "params"),
         "colour": get_colour(run),
-        "may_write": get_scope(request).can_write(run),
+        "may_write": may_write,
+        "projects": _list_projects(run) if may_write else [],
     }
+
+
+def _list_projects(run: Run) -> list[Project]:
+    """The projects that the run may move to, the newest first."""
+    found = Project.objects.filter(team=run.team_id, archived_at=None, deletion=None)
+    return list(found.order_by("-updated_at")[:PROJECTS_LIMIT])
 
 
 def _render(request: HttpRequest, run: Run, **more: Any) -> HttpResponse:

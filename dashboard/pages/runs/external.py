@@ -57,7 +57,7 @@ def build_uploads(run: Run) -> dict[str, Any]:
         "artefacts": group_artefacts(shown),
         "shown_artefacts": shown,
         "children": select_shown(
-            _with_state(run.children.filter(team=run.team)).order_by("-created_at"), SHOWN
+            _with_state(run.children.filter(team=run.team, deletion=None)).order_by("-created_at"), SHOWN
         ),
     }
 

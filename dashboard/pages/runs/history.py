@@ -14,7 +14,7 @@ from engine.telemetry.metrics import START_PHASES
 from jobs.accounting.run_cost import get_run_cost
 from jobs.attempts import locations, transfers
 from jobs.attempts.checkpoint_files import list_checkpoints
-from jobs.attempts.history import get_attempt_history
+from jobs.attempts.history import AttemptRecord, get_attempt_history
 from jobs.models import Attempt, Device, Event, Run
 from jobs.queue import relayout, restart
 from jobs.runs.lineage import get_lineage
@@ -42,35 +42,41 @@ class RankPlacement:
     device_id: str
 
 
+def build_attempts(run: Run, scope: Scope) -> list[AttemptRecord]:
+    """Return the attempts of the run's job, newest first; none for a run without a job."""
+    return get_attempt_history(run, run.job, scope.seen(Run)) if run.job else []
+
+
 def build_context(run: Run, scope: Scope) -> dict[str, Any]:
     """Return the context of runs/_history.html; empty for a run without a job."""
     if run.job is None:
-        return {"cost": None, "attempts": [], "events": [], "phases": [], "placement": [], "checkpoints": []}
-    records = get_attempt_history(run, run.job, scope.seen(Run))
-    events = select_shown(run.job.events.order_by("-id"), EVENTS_SHOWN)
+        return {"cost": None, "attempts": [], "events": [], "phases": [], "placement": []}
+    records = build_attempts(run, scope)
+    events = select_shown(run.job.events.exclude(kind="checkpoint").order_by("-id"), EVENTS_SHOWN)
     newest = records[0].attempt if records else None
     return {
         "cost": get_run_cost(run),
         "attempts": [attempts.AttemptCard(record) for record in records],
         "lost_steps": sum(record.lost_steps or 0 for record in records),
         "shown_events": events,
-        "events": _without_repetitions([event for event in events if event.kind != "checkpoint"]),
-        "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
-        **_build_checkpoints(run, scope),
+        "events": _without_repetitions(list(events)),
         "phases": build_phases(newest) if newest else [],
         "phases_total_s": sum(newest.phases.values()) if newest else None,
-        "placement": _build_placement(newest) if newest else [],
+        "placement": build_placement(newest) if newest else [],
         "newest": newest,
     }
 
 
-def _build_checkpoints(run: Run, scope: Scope) -> dict[str, Any]:
+def build_files(run: Run, scope: Scope) -> dict[str, Any]:
     """Return the existing checkpoints, the lineage, and the layout fields if the layout may be changed."""
+    if run.job is None:
+        return {"checkpoints": [], "lineage": get_lineage(run, scope.opened(Run))}
     shown = list_checkpoints(run)
-    may_change = run.job is not None and run.job.state in relayout.CHANGEABLE_STATES and scope.can_write(run)
-    flat = flatten(run.job.spec) if run.job is not None and may_change else {}
+    may_change = run.job.state in relayout.CHANGEABLE_STATES and scope.can_write(run)
+    flat = flatten(run.job.spec) if may_change else {}
     return {
         "checkpoints": shown,
+        "checkpoint_events": run.job.events.filter(kind="checkpoint").order_by("-id")[:EVENTS_SHOWN],
         "unfit": shown[0].unfit if shown else "",
         **_build_location(run, scope),
         "lineage": get_lineage(run, scope.opened(Run)),
@@ -120,7 +126,7 @@ def _without_repetitions(events: list[Event]) -> list[Event]:
     return shown
 
 
-def _build_placement(attempt: Attempt) -> list[RankPlacement]:
+def build_placement(attempt: Attempt) -> list[RankPlacement]:
     """Return the ranks in order with their devices. Before the agent reports the placement, the leases give it."""
     leases = {lease.rank: lease.device for lease in attempt.leases.select_related("device")}
     reported = attempt.placement.get("seats")

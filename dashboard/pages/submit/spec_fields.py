@@ -9,11 +9,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from engine.spec.model import SCALING_FIELDS, Model
 from engine.spec.optimisers import OPTIMISERS
 from engine.spec.parts import Optimiser
 from engine.spec.spec import Spec, flatten
@@ -21,10 +22,13 @@ from engine.spec.spec import Spec, flatten
 Kind = Literal["whole", "number", "choice", "switch", "text"]
 TRUE_TEXTS = ("on", "true")
 
+COMMON_MODEL_FIELDS = (
+    "family", "layers", "encoder_layers", "width", "heads", "ffn_width", "context", "classes", "dropout",
+)  # fmt: skip
 # Fields that are rarely changed: hidden behind "more" of their group until they differ from their default
 RARE = {
     "preemptible", "requires", "kind", "start_from",
-    "model.kv_heads", "model.positions", "model.norm", "model.feed_forward", "model.biases", "model.tied_embeddings",
+    *(f"model.{name}" for name in Model.model_fields if name not in COMMON_MODEL_FIELDS),
     "data.validation_share", "data.token_dropout",
     "parallel.offload_optimiser", "parallel.offload_parameters",
     "optimiser.weight_decay", "optimiser.gradient_clip", "optimiser.label_smoothing",
@@ -46,11 +50,32 @@ def _optimiser_fields() -> dict[str, tuple[str, tuple[str, ...]]]:
     }
 
 
+def _rotary_fields() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the fields that only some scalings of rotary positions read, each with these scalings."""
+    names = sorted(set().union(*SCALING_FIELDS.values()))
+    readers = {
+        name: tuple(kind for kind, fields in SCALING_FIELDS.items() if name in fields) for name in names
+    }
+    return {f"model.{name}": ("model.rope_scaling", kinds) for name, kinds in readers.items()}
+
+
 # Field -> (another field, values of that field for which this one applies)
 WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "model.encoder_layers": ("model.family", ("encoder-decoder",)),
     "model.classes": ("data.objective", ("classes",)),
-    "data.vocab_size": ("data.tokenizer", ("bpe",)),
+    **dict.fromkeys(
+        ("model.rope_base", "model.rope_local_base", "model.rope_scaling", "model.rotary_share"),
+        ("model.positions", ("rotary",)),
+    ),
+    **_rotary_fields(),
+    **dict.fromkeys(
+        ("model.relative_buckets", "model.relative_distance"), ("model.positions", ("relative",))
+    ),
+    **dict.fromkeys(("model.window", "model.window_layers"), ("model.family", ("decoder",))),
+    "model.bias_in": ("model.biases", ("true",)),
+    "data.vocab_size": ("data.tokenizer", ("bpe", "pretrained")),
+    "data.tokenizer_path": ("data.tokenizer", ("pretrained",)),
+    "data.packing": ("data.objective", ("next_token", "pairs", "chat")),
     **_optimiser_fields(),
     "parallel.offload_parameters": ("parallel.zero_stage", ("3",)),
     "parallel.offload_optimiser": ("parallel.zero_stage", ("1", "2", "3")),
@@ -151,10 +176,15 @@ class FieldGroup:
         return sum(field.is_rare for field in self.fields)
 
 
+def _plain_type(part: Any) -> Any:
+    """Leave out what pydantic has to know about a type."""
+    return get_args(part)[0] if get_origin(part) is Annotated else part
+
+
 def _build_field(path: str, info: FieldInfo, default: Any) -> SpecField:
     kinds: dict[Any, Kind] = {int: "whole", float: "number", bool: "switch", str: "text"}
     is_choice = get_origin(info.annotation) is Literal
-    types = [part for part in get_args(info.annotation) if part is not NoneType]
+    types = [_plain_type(part) for part in get_args(info.annotation) if part is not NoneType]
     is_optional = not is_choice and len(types) < len(get_args(info.annotation))
     return SpecField(
         path=path,

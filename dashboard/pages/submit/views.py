@@ -33,6 +33,8 @@ POINTS_SHOWN = 50  # of a sweep
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def submit(request: UserRequest) -> HttpResponse:
+    if request.method != "POST" and not get_scope(request).member_team_ids:
+        return render(request, "submit/not_a_member.html", status=403)
     team = get_scope(request).get_writable_team(request.POST.get("team"))
     if request.method != "POST":
         origin = origins.origin_from_query(get_scope(request), request.GET)

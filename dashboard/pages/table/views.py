@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import Any
 
 from django.db.models import QuerySet
@@ -22,12 +23,13 @@ from jobs import exports, runs
 from jobs.models import Run
 from jobs.people import last_queries
 
-PAGE = "runs"
+PAGE, LAST_FILTER = "runs", "runs-filter"
+COUNTED = 100_000  # runs that a filter hides, at most
 
 
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
-    """Show the table; without a query, in the user's last state."""
+    """Show the table; without a query with the columns and order that the user had last, and every run."""
     if not request.GET and (last := last_queries.get_last_query(request.user, PAGE)):
         return redirect(f"{request.path}?{last}")
     state, asker = parse_state(request.GET), _build_asker(request)
@@ -47,7 +49,8 @@ def listing(request: UserRequest) -> HttpResponse:
         state = context["state"] = _with_usual_metrics(state, found)
         context |= _build_content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
-            last_queries.store_last_query(request.user, PAGE, state.changed_query)
+            _store_state(request, state)
+        context |= _build_hidden(request, state, asker, context["total"])
     context["written"] = get_scope(request).written_team_ids
     return render(request, _choose_template(request), context)
 
@@ -66,6 +69,23 @@ def _choose_template(request: UserRequest) -> str:
     if "only" in request.GET or "part" in request.GET:
         return "table/_rows.html"
     return "table/_table.html" if request.headers.get("HX-Request") else "table/page.html"
+
+
+def _store_state(request: UserRequest, state: TableState) -> None:
+    """The filter is kept apart: it is offered, and never applied without a click."""
+    last_queries.store_last_query(request.user, PAGE, dataclasses.replace(state, filter="").changed_query)
+    if state.filter:
+        last_queries.store_last_query(request.user, LAST_FILTER, state.filter)
+
+
+def _build_hidden(request: UserRequest, state: TableState, asker: runs.Asker, total: int) -> dict[str, Any]:
+    """How many runs the filter hides; without one, the filter that the user had last."""
+    if "only" in request.GET or "part" in request.GET:
+        return {}
+    if not state.filter:
+        return {"last_filter": last_queries.get_last_query(request.user, LAST_FILTER)}
+    every = runs.filtered(asker.runs, "", asker).order_by()[: COUNTED + 1].count()
+    return {"num_hidden": max(0, every - total), "is_counted": every <= COUNTED}
 
 
 @require_safe

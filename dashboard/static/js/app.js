@@ -3,8 +3,10 @@ import { byId, closest, find, findAll } from "./shared/dom.js";
 import { formatAgo, formatUntil } from "./shared/format.js";
 import { startKeyboard } from "./shared/keyboard.js";
 import { startLive } from "./shared/live.js";
-import { confirmAndPost, showNotice } from "./shared/notices.js";
+import { startNavigation } from "./shared/navigation.js";
+import { confirmAndPost, confirmed, showNotice } from "./shared/notices.js";
 import { NO_ANSWER } from "./shared/requests.js";
+import { startSearch } from "./shared/search.js";
 
 const AGES_MS = 10_000;
 
@@ -62,6 +64,22 @@ document.body.addEventListener("htmx:confirm", (event) => {
   confirmAndPost(question, path, /** @type {Record<string, string>} */ (values), accept, decline);
 });
 
+/** @type {WeakSet<HTMLFormElement>} */
+const agreed = new WeakSet();
+
+// A form or a button with data-confirm asks before the form is sent.
+document.addEventListener("submit", async (event) => {
+  const { target: form, submitter } = event;
+  if (!(form instanceof HTMLFormElement) || agreed.delete(form)) return;
+  const asking = submitter?.dataset.confirm ? submitter : form;
+  const { confirm: question, accept = "Confirm", decline } = asking.dataset;
+  if (!question) return;
+  event.preventDefault();
+  if (!(await confirmed(question, accept, decline))) return;
+  agreed.add(form);
+  form.requestSubmit(submitter);
+});
+
 function updateAges() {
   for (const time of findAll(document, "time[data-ago], time[data-ahead]", HTMLTimeElement)) {
     const date = new Date(time.dateTime);
@@ -74,4 +92,6 @@ setInterval(updateAges, AGES_MS);
 document.body.addEventListener("htmx:afterSettle", updateAges);
 
 startKeyboard();
+startNavigation();
+startSearch();
 startLive();

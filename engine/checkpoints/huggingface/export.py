@@ -4,65 +4,86 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.checkpoints import tensors
+from engine.checkpoints.adapters import adapters_of_checkpoint
 from engine.checkpoints.folder import TOKENIZER
-from engine.checkpoints.huggingface.architectures import Architecture, find_architecture
-from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
+from engine.checkpoints.huggingface.architectures import ArchitectureError, Family, find_family
+from engine.checkpoints.huggingface.peft import write_adapters
+from engine.checkpoints.initial_weights import open_weights
 from engine.checkpoints.soundness import open_checkpoint
-from engine.data.special_tokens import special_tokens
+from engine.data.pretrained import PretrainedTokenizer
+from engine.data.special_tokens import SpecialTokens, special_tokens
+from engine.data.tokenizer_files import find_files
 from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
 
 
-def check_exportable(spec: Spec) -> Architecture:
-    """Return the architecture of the export. Raises ArchitectureError if the model cannot be exported."""
-    return find_architecture(spec.model)
+def check_exportable(spec: Spec) -> Family:
+    """Return the family of the export. Raises ArchitectureError if the model cannot be exported."""
+    return find_family(spec.model)
 
 
-def export(checkpoint: Path, folder: Path) -> Architecture:
-    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder.
+def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Family:
+    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder; `family`: None for the
+    first that describes the model. Adapters are merged.
 
     Verifies the checkpoint first. Raises ArchitectureError, ResumeError (damaged checkpoint), OSError.
     """
     opened = open_checkpoint(checkpoint)
     opened.verify()
     spec = parse(opened.manifest["spec"])
-    architecture = check_exportable(spec)
+    family = family or check_exportable(spec)
+    whole = open_weights(opened, checkpoint.name).whole
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_build_config(architecture, spec), indent=1))
+    config = _build_config(family, spec, _special_tokens(checkpoint, spec))
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
     _write_tokenizer(checkpoint, folder, spec)
-    exported = _ExportedTensors(architecture, spec, opened.shards)
+    exported = _ExportedTensors(family, spec, whole)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
-    return architecture
+    return family
+
+
+def export_adapters(checkpoint: Path, folder: Path) -> Family:
+    """Write the adapters of a checkpoint alone, in peft's format, into an empty or new folder.
+
+    Verifies the checkpoint first; its base need not be there. Raises ArchitectureError, ResumeError, OSError.
+    """
+    opened = open_checkpoint(checkpoint)
+    opened.verify()
+    spec = parse(opened.manifest["spec"])
+    if not spec.adapter.is_on:
+        raise ArchitectureError(
+            f"The checkpoint {checkpoint.name} has no adapters: its run trained all weights."
+        )
+    family = check_exportable(spec)
+    base = str(opened.manifest.get("base", {}).get("path", ""))
+    adapters = adapters_of_checkpoint(spec, opened.shards)
+    write_adapters(adapters, spec, family, folder, base)
+    _write_tokenizer(checkpoint, folder, spec)
+    return family
 
 
 class _ExportedTensors(Mapping[str, Array]):
     """The exported tensors by their Hugging Face name, each built on request: the model is never in memory twice."""
 
-    def __init__(self, architecture: Architecture, spec: Spec, sharded: ShardedCheckpoint) -> None:
-        model = spec.model
-        self._sharded = sharded
+    def __init__(self, family: Family, spec: Spec, whole: Callable[[str], Array]) -> None:
+        self._whole = whole
         self._mappings = {
             hf_name: (mapping, index)
-            for mapping in architecture.mappings(model)
+            for mapping in family.mappings(spec.model, spec.vocab_size)
             for index, hf_name in enumerate(mapping.hf_names)
         }
-        keys = model.width // model.heads * model.num_kv_heads
-        self._sections = np.cumsum([model.width, keys])
 
     def __getitem__(self, name: str) -> Array:
-        mapping, part = self._mappings[name]
-        whole = self._sharded.whole(WEIGHT, mapping.name)
-        if len(mapping.hf_names) > 1:
-            whole = np.split(whole, self._sections)[part]
-        return np.ascontiguousarray(whole.T if mapping.is_transposed else whole)
+        mapping, index = self._mappings[name]
+        return mapping.to_hf([self._whole(one) for one in mapping.names], index)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._mappings)
@@ -71,16 +92,26 @@ class _ExportedTensors(Mapping[str, Array]):
         return len(self._mappings)
 
 
-def _build_config(architecture: Architecture, spec: Spec) -> dict[str, Any]:
-    end = special_tokens(spec.data.tokenizer).end
+def _special_tokens(checkpoint: Path, spec: Spec) -> SpecialTokens:
+    kind = spec.data.tokenizer
+    return PretrainedTokenizer.load(checkpoint).specials if kind == "pretrained" else special_tokens(kind)
+
+
+def _build_config(family: Family, spec: Spec, special: SpecialTokens) -> dict[str, Any]:
     common = {
-        "architectures": [architecture.class_name], "model_type": architecture.model_type, "torch_dtype": "float32",
-        "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": end, "eos_token_id": end,
+        "architectures": [family.class_name], "model_type": family.model_type, "torch_dtype": "float32",
+        "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": special.end,
+        "eos_token_id": special.end, "vocab_size": spec.vocab_size,
     }  # fmt: skip
-    return common | architecture.config(spec.model, spec.vocab_size)
+    if spec.model.family == "encoder-decoder":
+        common["decoder_start_token_id"] = special.begin
+    return common | family.write(spec.model)
 
 
 def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:
+    if spec.data.tokenizer == "pretrained":  # as it was published, with its special tokens and chat template
+        find_files(checkpoint).copy_to(folder)
+        return
     if spec.data.tokenizer == "bpe":
         shutil.copyfile(checkpoint / TOKENIZER, folder / TOKENIZER)
     else:

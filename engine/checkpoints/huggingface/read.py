@@ -8,19 +8,17 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from pydantic import ValidationError
 
 from engine.checkpoints.folder import TOKENIZER
 from engine.checkpoints.huggingface.architectures import (
-    Architecture,
     ArchitectureError,
-    WeightMapping,
+    Family,
+    build_model,
     read_config,
-    read_size,
 )
-from engine.checkpoints.huggingface.shapes import get_shape
+from engine.checkpoints.huggingface.mapping.family import read_size
+from engine.checkpoints.huggingface.mapping.weight_mapping import WeightMapping
 from engine.checkpoints.tensors import TensorFile, TensorFileError
-from engine.spec.parts import Model
 
 Array = np.ndarray[Any, Any]
 
@@ -36,31 +34,31 @@ class HuggingFaceFolder:
         """Raises ArchitectureError with the reason why the folder is not supported."""
         self.path = path
         config = _read_json(path / "config.json")
-        self.architecture: Architecture
-        self.architecture, fields = read_config(config)
+        self.family: Family
+        self.family, fields = read_config(config)
         self.fields: dict[str, Any] = fields
         self.vocab_size = read_size(config, "vocab_size")
-        model = _build_model(fields)
+        model = build_model(fields)
         if not (path / TOKENIZER).is_file():
             raise ArchitectureError(f"it has no {TOKENIZER}")
         tokenizer_config = path / "tokenizer_config.json"
         values = _read_json(tokenizer_config) if tokenizer_config.is_file() else {}
         self.tokenizer = values.get("fourwalls_tokenizer", "bpe")
         self._files = self._open(path)
-        self._mappings = {mapping.name: mapping for mapping in self.architecture.mappings(model)}
-        for mapping in self._mappings.values():
-            for name in mapping.hf_names:
-                self._check_tensor(name, get_shape(name, model, self.vocab_size))
+        self._mappings: dict[str, tuple[WeightMapping, int]] = {}
+        for mapping in self.family.mappings(model, self.vocab_size):
+            self._mappings |= {name: (mapping, index) for index, name in enumerate(mapping.names)}
+            for name, shape in zip(mapping.hf_names, mapping.hf_shapes(), strict=True):
+                self._check_tensor(name, shape)
 
     def names(self) -> list[str]:
         return list(self._mappings)
 
     def whole(self, name: str) -> Array:
         """Return the values of one parameter, by its name here, in fp32."""
-        mapping: WeightMapping = self._mappings[name]
+        mapping, index = self._mappings[name]
         parts = [self._file_with(hf_name).read(self._tensor_name(hf_name)) for hf_name in mapping.hf_names]
-        whole = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return np.ascontiguousarray(whole.T if mapping.is_transposed else whole, dtype=np.float32)
+        return mapping.from_hf(parts, index)
 
     def _open(self, path: Path) -> dict[str, TensorFile]:
         """Return tensor name -> file that contains it."""
@@ -94,23 +92,20 @@ class HuggingFaceFolder:
             )
 
     def _tensor_name(self, hf_name: str) -> str:
-        """Return the tensor's name in the folder; a folder of the bare model leaves the prefix out."""
-        return hf_name if hf_name in self._files else hf_name.removeprefix(self.architecture.prefix)
+        """Return the tensor's name in the folder; a folder of the bare model leaves the prefix out, and older folders
+        have other names."""
+        for old in ("", *self.family.renamed):
+            name = hf_name.replace(*old) if old else hf_name
+            for found in (name, name.removeprefix(self.family.prefix)):
+                if found in self._files:
+                    return found
+        return hf_name
 
     def _file_with(self, hf_name: str) -> TensorFile:
         try:
             return self._files[self._tensor_name(hf_name)]
         except KeyError:
             raise ArchitectureError(f"it has no tensor {hf_name}") from None
-
-
-def _build_model(fields: dict[str, Any]) -> Model:
-    try:
-        return Model(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "model"
-        raise ArchitectureError(f"its config.json gives {name} {first['input']!r}: {first['msg']}") from None
 
 
 def _read_weight_map(path: Path) -> dict[str, str]:

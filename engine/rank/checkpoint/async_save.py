@@ -24,8 +24,9 @@ from torch import Tensor
 from engine.checkpoints import tensors
 from engine.checkpoints.checksums import write_sidecar
 from engine.checkpoints.counters import NO_COUNTERS
-from engine.checkpoints.folder import TOKENIZER, complete_checkpoint, fsync_path, prune_checkpoints
+from engine.checkpoints.folder import complete_checkpoint, fsync_path, prune_checkpoints
 from engine.checkpoints.sharded_checkpoint import rank_file_name
+from engine.data.tokenizer_files import KEPT
 from engine.directory import AttemptDirectory, checkpoint_name
 from engine.rank.checkpoint.layout import describe_layout
 from engine.rank.checkpoint.position import RankPosition
@@ -72,10 +73,13 @@ class CheckpointSaver:
     def __init__(
         self, directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, position: RankPosition,
         recorder: Recorder, tokenizer: Path | None = None, restored: RestoredState | None = None,
+        base: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._folder, self._engine, self._spec, self._dtype = directory.checkpoints, engine, spec, dtype
         self._position, self._recorder = position, recorder
-        self._tokenizer = tokenizer if tokenizer and tokenizer.exists() else None
+        files = [tokenizer / name for name in KEPT] if tokenizer else []  # of the tokenizer in this folder
+        self._tokenizer_files = [path for path in files if path.exists()]
+        self._base = base  # of adapters
         self._best_loss = restored.best_loss if restored else None
         self._counters = restored.counters if restored else NO_COUNTERS
         self._writing: PendingSave | None = None  # some rank still writes its file
@@ -199,14 +203,16 @@ class CheckpointSaver:
 
     def _complete(self, pending: PendingSave) -> None:
         temporary, budget = self._temporary_folder(pending.step), self._spec.budget
-        if self._tokenizer is not None:
-            shutil.copyfile(self._tokenizer, temporary / TOKENIZER)
-            fsync_path(temporary / TOKENIZER)
+        for path in self._tokenizer_files:
+            shutil.copyfile(path, temporary / path.name)
+            fsync_path(temporary / path.name)
         description = {
             "step": pending.step, "layout": describe_layout(self._spec, self._dtype), "spec": self._spec.model_dump(),
             "validation_loss": pending.validation_loss, "best_loss": self._best_loss,
             "counters": self._counters.after(pending.step, self._spec).to_json(),
         }  # fmt: skip
+        if self._base is not None:
+            description["base"] = self._base
         complete_checkpoint(temporary, self._folder / checkpoint_name(pending.step), description)
         with contextlib.suppress(OSError):  # the new checkpoint exists; the next save deletes what is left
             prune_checkpoints(self._folder, budget.keep_checkpoints, budget.keep_best, pending.step)

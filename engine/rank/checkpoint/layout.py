@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.checkpoints.folder import ResumeError
+from engine.spec.model import Model
 from engine.spec.spec import Spec, flatten
 
 # Fields of the layout that the random states of ranks depend on.
@@ -16,18 +17,26 @@ def describe_layout(spec: Spec, dtype: str) -> dict[str, Any]:
     """Return the part of a spec that decides whether a checkpoint fits."""
     model = spec.model.model_dump(exclude={"dropout"}) | {"vocab_size": spec.vocab_size}
     parallel = spec.parallel.model_dump(exclude={"activation_checkpointing"})
-    return {
+    found = {
         "model": model, "parallel": parallel, "dtype": dtype, "optimiser": spec.optimiser.name,
         "micro_batch_size": spec.batch.micro_batch_size,
     }  # fmt: skip
+    if spec.adapter.is_on:
+        found["adapter"] = spec.adapter.model_dump(exclude={"dropout"})
+    return found
 
 
 def refuse_other_model(saved: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> None:
     """Raise ResumeError if the layouts differ in the model or the optimiser. `name` is that of the checkpoint."""
-    before, now = flatten(saved), flatten(wanted)
-    fields = [key for key in now if key.startswith("model.") or key == "optimiser"]
+    # A checkpoint of an earlier version has no values of later fields; its model is that of their defaults.
+    defaults = {f"model.{name}": field.default for name, field in Model.model_fields.items()}
+    before, now = defaults | flatten(saved), flatten(wanted)
+    adapters = [key for key in {**before, **now} if key.startswith("adapter.")]
+    fields = [key for key in now if key.startswith("model.") or key == "optimiser"] + adapters
     differing = [
-        f"{key} {before[key]} instead of {now[key]}" for key in fields if before.get(key) != now[key]
+        f"{key} {before.get(key, 'none')} instead of {now.get(key, 'none')}"
+        for key in fields
+        if before.get(key) != now.get(key)
     ]
     if differing:
         raise ResumeError(

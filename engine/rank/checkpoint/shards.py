@@ -46,10 +46,10 @@ def is_replica(parameter: nn.Parameter) -> bool:
     return getattr(parameter, "ds_pipe_replicated", False)
 
 
-def collect_tensor_splits(engine: Any) -> dict[int, TensorSplit]:
+def collect_tensor_splits(model: nn.Module) -> dict[int, TensorSplit]:
     """Return the split of each tensor-parallel parameter by its id(); other parameters are whole on every rank."""
     found = {}
-    for module in engine.module.modules():
+    for module in model.modules():
         for leaf, split in getattr(module, "splits", {}).items():
             parameter = getattr(module, leaf)
             if parameter is not None:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.checkpoints.counters import NO_COUNTERS, Counters
 from engine.checkpoints.folder import DamagedCheckpointError
@@ -35,6 +36,7 @@ from engine.rank.checkpoint.layout import (
 from engine.rank.checkpoint.position import RankPosition
 from engine.rank.checkpoint.random_states import read_random_states, restore_random_states
 from engine.rank.checkpoint.shards import (
+    TIED_TO,
     Shard,
     collect_tensor_splits,
     get_base_optimiser,
@@ -75,7 +77,7 @@ def take_snapshot(
     State that data ranks replicate is divided among them. State that tensor ranks replicate is saved by the first one.
     """
     parameters, states = named_parameters(engine), _optimiser_states(engine, spec)
-    found, tables, scalars, shapes, splits = {}, {}, {}, {}, collect_tensor_splits(engine)
+    found, tables, scalars, shapes, splits = {}, {}, {}, {}, collect_tensor_splits(engine.module)
     for name, parameter in parameters.items():
         split = splits.get(id(parameter))
         shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
@@ -161,17 +163,35 @@ def load_initial_weights(
     Raises SpecError if the weights do not fit the spec.
     """
     initial_weights.refuse_misfit(spec)
-    splits, parameters = collect_tensor_splits(engine), named_parameters(engine)
+    splits, parameters = collect_tensor_splits(engine.module), named_parameters(engine)
 
     def read(kind: str, name: str, index: int, parts: int, first: int, last: int) -> Array | None:
         if initial_weights.keeps_initial_values(name, spec):
             return None
         split = splits.get(id(parameters[name]))
-        return extract_part(initial_weights.whole(name), split, index, parts).reshape(-1)[first:last]
+        return extract_part(initial_weights.parameter(name), split, index, parts).reshape(-1)[first:last]
 
     load_weights(engine, read, position)
     head = " The head is new." if initial_weights.origin.has_other_head(spec) else ""
-    return f"Started from the weights of {initial_weights.origin.title} with a new optimiser state.{head}"
+    trained = ""
+    if spec.adapter.is_on:
+        old = initial_weights.continues_adapters(spec)
+        trained = " They stay frozen; " + (
+            "its adapters are trained on." if old else "new adapters are trained."
+        )
+    return f"Started from the weights of {initial_weights.origin.title} with a new optimiser state.{trained}{head}"
+
+
+@torch.no_grad()
+def load_frozen(model: nn.Module, frozen: InitialWeights, position: RankPosition) -> None:
+    """Load the frozen weights into a model that no engine has yet: ZeRO 3 divides them and keeps no master copy."""
+    splits = collect_tensor_splits(model)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            continue
+        whole = frozen.whole(TIED_TO if is_replica(parameter) else name)
+        part = extract_part(whole, splits.get(id(parameter)), position.tensor_rank, position.tensor)
+        parameter.copy_(torch.from_numpy(np.ascontiguousarray(part)))
 
 
 # (kind, parameter, tensor part, number of parts, start, stop) -> values, or None to keep the present ones

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.model_math import counts
-from engine.rank.model.blocks import CrossBlock, DecoderBlock, EncoderBlock
+from engine.rank.model.adapters import attach_adapters
+from engine.rank.model.blocks import CrossBlock, DecoderBlock, EncoderBlock, WindowBlock
 from engine.rank.model.embed import Embed, Stream
 from engine.rank.model.heads import ClassHead, FinalNorm, LanguageModelHead, SourceNorm
 from engine.rank.model.tensor_parallel import UNSHARDED, TensorShard, collect_splits
@@ -22,8 +23,9 @@ INIT_STD = 0.02  # as in GPT-2
 RESIDUAL_WEIGHTS = ("output.weight", "down.weight")
 
 LAYER_CLASSES: dict[counts.LayerKind, type[nn.Module]] = {
-    "embed": Embed, "decoder_block": DecoderBlock, "encoder_block": EncoderBlock, "cross_block": CrossBlock,
-    "source_norm": SourceNorm, "norm": FinalNorm, "head": LanguageModelHead, "class_head": ClassHead,
+    "embed": Embed, "decoder_block": DecoderBlock, "window_block": WindowBlock, "encoder_block": EncoderBlock,
+    "cross_block": CrossBlock, "source_norm": SourceNorm, "norm": FinalNorm, "head": LanguageModelHead,
+    "class_head": ClassHead,
 }  # fmt: skip
 
 
@@ -38,7 +40,9 @@ def build_layer(spec: Spec, index: int, shard: TensorShard = UNSHARDED) -> nn.Mo
     """
     whole = _build_empty(spec, index, UNSHARDED)
     _initialise(spec, index, whole)
-    return whole if shard.count == 1 else _shard_layer(spec, index, whole, shard)
+    layer = whole if shard.count == 1 else _shard_layer(spec, index, whole, shard)
+    attach_adapters(spec, index, layer, shard)
+    return layer
 
 
 class WholeModel(nn.Module):
@@ -73,6 +77,8 @@ def _initialise(spec: Spec, index: int, layer: nn.Module) -> None:
     depth = spec.model.num_encoder_layers if isinstance(layer, EncoderBlock) else spec.model.layers
     residual_std = INIT_STD / math.sqrt((3 if isinstance(layer, CrossBlock) else 2) * depth)
     for name, parameter in layer.named_parameters():
+        if tied and name != "weight":
+            random.manual_seed(spec.seed + index)  # only the shared matrix has the seed of the embedding
         if parameter.dim() >= 2:
             is_residual = name.endswith(RESIDUAL_WEIGHTS)
             parameter.normal_(0.0, residual_std if is_residual else INIT_STD, generator=random)

@@ -57,7 +57,7 @@ class ColumnLinear(nn.Linear):
         self.splits = {"weight": ParameterSplit(0, sections), "bias": ParameterSplit(0, sections)}
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(_copy_to_shards(x, self.shard), self.weight, self.bias)
+        return F.linear(copy_to_shards(x, self.shard), self.weight, self.bias)
 
 
 class RowLinear(nn.Linear):
@@ -71,7 +71,7 @@ class RowLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if self.shard.count == 1:
             return F.linear(x, self.weight, self.bias)
-        whole = _reduce_from_shards(F.linear(x, self.weight), self.shard)
+        whole = reduce_from_shards(F.linear(x, self.weight), self.shard)
         return whole if self.bias is None else whole + self.bias
 
 
@@ -85,11 +85,17 @@ def collect_splits(layer: nn.Module) -> dict[str, ParameterSplit]:
     }
 
 
-def _copy_to_shards(x: Tensor, shard: TensorShard) -> Tensor:
+def copy_to_shards(x: Tensor, shard: TensorShard) -> Tensor:
+    """Return a tensor that every rank holds, whose gradient is the sum of those of all ranks."""
     return x if shard.count == 1 else _CopyToShards.apply(x, shard.group)
 
 
-def _reduce_from_shards(x: Tensor, shard: TensorShard) -> Tensor:
+def sum_over_shards(x: Tensor, shard: TensorShard) -> Tensor:
+    """Return the sum over the ranks, for a use that is different on each rank."""
+    return copy_to_shards(reduce_from_shards(x, shard), shard)
+
+
+def reduce_from_shards(x: Tensor, shard: TensorShard) -> Tensor:
     return x if shard.count == 1 else _ReduceFromShards.apply(x, shard.group)
 
 

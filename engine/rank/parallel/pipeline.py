@@ -57,7 +57,8 @@ class PipelineModel(PipelineModule):
         return {"ranks": ranks, "group": group, "weight_attr": ["weight"], "module": module}
 
     def get_tied_weights_and_groups(self) -> list[tuple[nn.Parameter, Any]]:
-        return [(tie["module"].weight, tie["group"]) for tie in self.tied_comms.values()]
+        ties = self.tied_comms.values()
+        return [(tie["module"].weight, tie["group"]) for tie in ties if tie["module"].weight.requires_grad]
 
 
 class IndexedLayer(LayerSpec):

@@ -17,6 +17,7 @@ from torch import distributed
 from engine import scores
 from engine.data import baselines, objectives
 from engine.data.examples import Examples
+from engine.data.packing import PackedInputs
 from engine.data.paired import TokenIds, evenly_spaced, prompt_ids, source_ids
 from engine.data.special_tokens import IGNORED
 from engine.data.tokenizers import load_tokenizer
@@ -101,7 +102,7 @@ class Evaluation:
             found["accuracy_share" if objective == "classes" else "token_accuracy_share"] = accuracy
         if objective != "classes":
             found["perplexity"] = math.exp(min(loss, 700.0))
-        if objective in ("next_token", "pairs"):
+        if objective in ("next_token", "pairs", "chat"):
             found["bits_per_byte"] = baselines.bits_per_byte(
                 loss, meta["validation_tokens"], meta["validation_bytes"]
             )
@@ -175,12 +176,14 @@ class Evaluation:
         """Return a few held-out examples of objectives without text scores, on every rank."""
         kinds: dict[str, Callable[[], Iterator[SampleOutput]]] = {
             "next_token": self._continuation_samples, "masked": self._masked_samples, "classes": self._class_samples,
+            "chat": self._chat_samples,
         }  # fmt: skip
         with torch.no_grad():
             return list(kinds[self._spec.data.objective]())
 
     def _continuation_samples(self) -> Iterator[SampleOutput]:
-        ids, targets = self._held_out.rows(0, 0, min(SHOWN_EXAMPLES, self._spec.batch.global_batch_size))
+        found, targets = self._held_out.rows(0, 0, min(SHOWN_EXAMPLES, self._spec.batch.global_batch_size))
+        ids = found.ids if isinstance(found, PackedInputs) else found
         half = self._spec.model.context // 2
         limit = min(CONTINUATION_TOKENS, self._spec.model.context - half)
         outputs = generate.generate_continuations(
@@ -192,6 +195,34 @@ class Evaluation:
                 yield SampleOutput(
                     decode(ids[row, :half]), decode(ids[row, half : half + limit]), decode(output)
                 )
+
+    def _chat_samples(self) -> Iterator[SampleOutput]:
+        """Yield chats up to their first answer, with that answer and the model's."""
+        part, context = self._session.tokens.validation, self._spec.model.context
+        assert isinstance(part, Examples) and part.trained is not None
+        prompts, references = [], []
+        for number in evenly_spaced(len(part), SHOWN_EXAMPLES):
+            ids, trained = np.asarray(part.sources[number], np.int64), np.asarray(part.trained[number], bool)
+            first = int(trained.argmax())
+            length = int((~trained[first:]).argmax()) or len(ids) - first
+            prompts.append(ids[max(0, first + 1 - context) : first] if first else ids[:1])
+            references.append(ids[first : first + length])
+        room = context - max(len(prompt) for prompt in prompts) + 1
+        outputs = generate.generate_continuations(
+            self._session.engine,
+            prompts,
+            min(room, CONTINUATION_TOKENS),
+            self._tokenizer.specials,
+            self._session.device,
+        )
+        decode = self._tokenizer.decode
+        for prompt, reference, output in zip(prompts, references, outputs, strict=True):
+            yield SampleOutput(self._decode_turns(prompt), decode(reference), decode(output))
+
+    def _decode_turns(self, ids: TokenIds) -> str:
+        """Decode a prompt in which end tokens end turns."""
+        ends = np.flatnonzero(ids == self._tokenizer.specials.end) + 1
+        return "".join(self._tokenizer.decode(turn) for turn in np.split(ids, ends))
 
     def _masked_samples(self) -> Iterator[SampleOutput]:
         """Yield masked examples; a masked token is a box in the prompt."""

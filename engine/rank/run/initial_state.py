@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from deepspeed import comm
 
-from engine.checkpoints.folder import MANIFEST, TOKENIZER, DamagedCheckpointError
-from engine.checkpoints.initial_weights import open_initial_weights
+from engine.checkpoints.adapters import fingerprint
+from engine.checkpoints.folder import MANIFEST, TOKENIZER, DamagedCheckpointError, ResumeError
+from engine.checkpoints.initial_weights import InitialWeights, open_base, open_initial_weights
 from engine.checkpoints.soundness import OpenCheckpoint, list_resume_points, open_checkpoint
+from engine.data.tokenizer_files import KEPT
 from engine.directory import Placement, RankSeat
 from engine.rank.checkpoint import state
 from engine.rank.checkpoint.choose import choose_checkpoint
@@ -25,21 +28,25 @@ DTYPES = ("fp32", "bf16", "fp16", "tf32")
 
 
 def find_tokenizer(spec: Spec, placement: Placement) -> Path | None:
-    """Return the tokenizer of the initial weights, if they may come from another corpus; checkpoints contain it.
+    """Return the folder with the tokenizer of the weights, if it is not made from the corpus; checkpoints contain it.
 
     All checkpoints of a run have the same one, so the first that is complete serves.
     """
-    if not spec.start_from or spec.data.tokenizer != "bpe":
+    kind = spec.data.tokenizer
+    if kind == "bytes" or (kind == "bpe" and not spec.start_from):
         return None
     if not placement.resume_from:
-        return Path(placement.start_from) / TOKENIZER if placement.start_from else None
+        is_named = kind == "pretrained" and bool(spec.data.tokenizer_path)
+        return Path(placement.start_from) if placement.start_from and not is_named else None
     for path in list_resume_points(Path(placement.resume_from), placement.older_checkpoints):
         try:
-            open_checkpoint(path).verify_file(TOKENIZER)
+            checkpoint = open_checkpoint(path)
+            for name in [one for one in KEPT if one in checkpoint.manifest["files"]] or [TOKENIZER]:
+                checkpoint.verify_file(name)
         except DamagedCheckpointError:
             continue
-        return path / TOKENIZER
-    return Path(placement.resume_from) / TOKENIZER  # `choose_source` refuses the resume with every reason
+        return path
+    return Path(placement.resume_from)  # `choose_source` refuses the resume with every reason
 
 
 def choose_source(placement: Placement, recorder: Recorder, heartbeat: Heartbeat) -> OpenCheckpoint | None:
@@ -83,6 +90,43 @@ def choose_dtype(
     if dtype == "tf32":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return dtype
+
+
+@dataclass(frozen=True)
+class FrozenBase:
+    """The frozen weights of a run with adapters, and how its checkpoints refer to them."""
+
+    weights: InitialWeights
+    reference: dict[str, str]  # path, title, checksum
+
+
+def open_frozen_base(
+    source: OpenCheckpoint | None, spec: Spec, placement: Placement, heartbeat: Heartbeat, is_first: bool
+) -> FrozenBase | None:
+    """Open the frozen weights; None without adapters. The first rank computes their checksum and, on a resume,
+    compares it with that of the checkpoint. Raises SpecError, ResumeError."""
+    if not spec.adapter.is_on:
+        return None
+    if source is None:
+        assert placement.start_from is not None, "the rules refuse adapters without initial weights"
+    if placement.start_from:
+        title = placement.start_title or placement.start_from
+        weights = open_initial_weights(Path(placement.start_from), title).frozen_under(spec)
+    else:
+        assert source is not None
+        weights = open_base(source)
+    weights.refuse_misfit(spec)
+    assert weights.folder is not None
+    reference = {"path": str(weights.folder.resolve()), "title": weights.origin.title}
+    if is_first:
+        reference["checksum"] = fingerprint(weights.folder, lambda: heartbeat.beat(0, Stage.LONG))
+        saved = source.manifest.get("base", {}).get("checksum") if source else None
+        if saved is not None and saved != reference["checksum"]:
+            raise ResumeError(
+                f"The weights of {weights.origin.title} have changed since the adapters of {source.path.name} were "
+                f"trained beside them: their checksum is {reference['checksum']}, not {saved}."
+            )
+    return FrozenBase(weights, reference)
 
 
 def load_state(

@@ -19,7 +19,6 @@ import torch
 from deepspeed import comm
 from deepspeed.comm import comm as backends
 
-from engine.checkpoints.folder import TOKENIZER
 from engine.data import epochs, objectives
 from engine.data.full_batch import use_full_batch
 from engine.data.prepare import PreparedData, prepare
@@ -27,6 +26,7 @@ from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.rank.bench import fabric_test
 from engine.rank.checkpoint.async_save import CheckpointSaver
 from engine.rank.checkpoint.position import RankPosition
+from engine.rank.checkpoint.state import load_frozen
 from engine.rank.measure import progress_log
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.progress_log import ProgressLog
@@ -40,7 +40,13 @@ from engine.rank.parallel import collectives
 from engine.rank.parallel.gloo_gather import replace_all_gather
 from engine.rank.parallel.rendezvous import get_backend, open_process_group
 from engine.rank.parallel.transfers import TransferTimes
-from engine.rank.run.initial_state import choose_dtype, choose_source, find_tokenizer, load_state
+from engine.rank.run.initial_state import (
+    choose_dtype,
+    choose_source,
+    find_tokenizer,
+    load_state,
+    open_frozen_base,
+)
 from engine.rank.run.loop import train
 from engine.rank.run.session import TrainingSession
 from engine.rank.train.closure import ClosureTrainer
@@ -121,15 +127,20 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         loss = Loss(spec.optimiser.label_smoothing)
         guard = DivergenceGuard(spec)
         update = Update(spec.optimiser.gradient_clip, guard)
-        engine, optimiser = build_engine(spec, dtype, seat.device_kind, loss, update)
+        base = open_frozen_base(source, spec, placement, heartbeat, seat.rank == 0)
+        position = RankPosition.from_seat(seat, spec)
+        engine, optimiser = build_engine(
+            spec, dtype, seat.device_kind, loss, update,
+            lambda model: load_frozen(model, base.weights, position) if base else None,
+        )  # fmt: skip
         micro_batches = MicroBatches(spec, seat.data_rank, device, heartbeat)
         trainer = _trainer_class(spec)(spec, engine, loss, micro_batches, breakdown, update)
         heartbeat.beat(0, Stage.LONG)
-        position = RankPosition.from_seat(seat, spec)
         restored = load_state(source, engine, spec, dtype, position, placement, recorder)
         saver = CheckpointSaver(
-            directory, engine, spec, dtype, position, recorder, tokens.folder / TOKENIZER, restored
-        )
+            directory, engine, spec, dtype, position, recorder, tokens.folder, restored,
+            base.reference if base else None,
+        )  # fmt: skip
     progress = ProgressLog(rank, spec.budget.steps)
     _log_position(seat, spec, placement, dtype)
     last_step = min(placement.halt_at_step or spec.budget.steps, spec.budget.steps)

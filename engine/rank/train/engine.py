@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import deepspeed
@@ -53,10 +54,15 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
 
 
 def build_engine(
-    spec: Spec, dtype: str, device_kind: str, loss: Loss, update: Update
+    spec: Spec,
+    dtype: str,
+    device_kind: str,
+    loss: Loss,
+    update: Update,
+    load_frozen: Callable[[nn.Module], None] = lambda model: None,
 ) -> tuple[Any, torch.optim.Optimizer]:
-    """DeepSpeed's engine, and the optimiser whose param_groups hold the learning rate. Collective: every rank calls it
-    once, after init_distributed."""
+    """DeepSpeed's engine, and the optimiser whose param_groups hold the learning rate. `load_frozen` sets the weights
+    that are not trained. Collective: every rank calls it once, after init_distributed."""
     model: nn.Module
     if spec.parallel.stages > 1:
         model = PipelineModel(spec, loss)
@@ -64,6 +70,7 @@ def build_engine(
     else:
         grid = mpu = build_grid(spec.parallel)
         model = WholeModel(spec, get_tensor_shard(grid))
+    load_frozen(model)
     optimiser = build_optimiser(spec, model)
     if not spec.optimiser.row.has_closure:
         update.attach(optimiser, grid, _measures_norm(spec, dtype))

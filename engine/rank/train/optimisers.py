@@ -27,10 +27,11 @@ def build_optimiser(spec: Spec, model: nn.Module) -> torch.optim.Optimizer:
 
 def decay_groups(chosen: Optimiser, parameters: Parameters) -> list[dict[str, Any]]:
     """Weight decay applies to matrices and embeddings, not to norms and biases."""
-    return [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": chosen.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]]  # ZeRO cannot flatten an empty group
 
 
 # Fused: 5.6 ms against 20 ms for 5 M parameters on a CPU, and no op to compile, unlike DeepSpeedCPUAdam.

@@ -23,8 +23,13 @@ from engine.verdict.rules import (
     kernels,
     lost_work,
     memory_bandwidth,
+    memory_errors,
     memory_full,
+    network_busy,
+    nvlink_unused,
     optimiser,
+    pcie_errors,
+    pcie_link,
     power,
     power_held,
     queue_wait,
@@ -32,12 +37,14 @@ from engine.verdict.rules import (
     recording,
     start_up,
     swapping,
+    sync_boost,
+    sync_held,
     unhealthy,
     validation,
 )
 
 # Raised when the same facts can lead to another verdict. Old runs keep the verdict of the version that judged them.
-RULES_VERSION = 3
+RULES_VERSION = 4
 
 # In order of evaluation: a loss takes what the losses before it left, the first bound on compute that applies counts.
 RULES: tuple[Rule, ...] = (
@@ -54,6 +61,7 @@ RULES: tuple[Rule, ...] = (
     bubble.RULE,  # the last loss: measured as the rest of the step
     power.RULE,
     heat.RULE,
+    sync_boost.RULE,
     capacity.RULE,
     memory_bandwidth.RULE,
     idle.RULE,
@@ -69,7 +77,13 @@ RULES: tuple[Rule, ...] = (
     contended.RULE,
     power_held.RULE,
     heat_held.RULE,
+    sync_held.RULE,
     memory_full.RULE,
+    memory_errors.RULE,
+    pcie_link.RULE,
+    pcie_errors.RULE,
+    nvlink_unused.RULE,
+    network_busy.RULE,
     queue_wait.RULE,
 )
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
@@ -78,4 +92,9 @@ COMPUTE_BOUNDS: tuple[ComputeBoundRule, ...] = tuple(r for r in RULES if isinsta
 CLOCK_RULES: tuple[ClockRule, ...] = tuple(rule for rule in RULES if isinstance(rule, ClockRule))
 STATES: tuple[StateRule, ...] = tuple(rule for rule in RULES if isinstance(rule, StateRule))
 COMPUTE: ComputeBoundRule = compute.RULE
+# What rules read of devices: means, maxima and growth. engine.verdict.unread_metrics has the reasons for the others.
 DEVICE_METRICS: tuple[str, ...] = tuple(sorted({metric for rule in RULES for metric in rule.device_metrics}))
+PEAK_METRICS: tuple[str, ...] = tuple(sorted({metric for rule in RULES for metric in rule.peak_metrics}))
+COUNTER_METRICS: tuple[str, ...] = tuple(
+    sorted({metric for rule in RULES for metric in rule.counter_metrics})
+)

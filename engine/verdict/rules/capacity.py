@@ -51,6 +51,6 @@ RULE = ComputeBoundRule(
     ),
     detect=_detect,
     get_evidence=_get_evidence,
-    remedies=(remedies.RECOMPUTE, remedies.HIGHER_ZERO, remedies.OFFLOAD),
+    remedies=(remedies.RECOMPUTE, remedies.HIGHER_ZERO, remedies.OFFLOAD, remedies.TIE_EMBEDDINGS),
     twin_edits=(spec_edits.keep_activations,),
 )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from engine.verdict import remedies, spec_edits
-from engine.verdict.evidence import get_rank_evidence
+from engine.verdict.evidence import get_device_evidence, get_rank_evidence
+from engine.verdict.explained import predict_faster_link
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import Evidence
-from engine.verdict.rule import LossRule
+from engine.verdict.rule import LOSS_METRICS, LossRule
 from engine.verdict.spec_change import SpecChange
 from engine.verdict.step_model import StepModel
+
+LINKS = {
+    "nvlink_tx_bytes_per_s": "NVLink sent", "nvlink_rx_bytes_per_s": "NVLink received",
+    "network_tx_bytes_per_s": "Network sent", "network_rx_bytes_per_s": "Network received",
+}  # fmt: skip
 
 
 def _measure(model: StepModel, taken_s: float) -> float:
@@ -22,6 +28,15 @@ def _predict(seconds: float, change: SpecChange) -> float:
     return change.new_transfer_s
 
 
+def _get_faster_link_part(model: StepModel) -> float:
+    """With links twice as fast. Ranks on the cores of one host have none between them."""
+    hosts = {device.host for device in model.facts.devices}
+    is_one_host = model.facts.on_cpu and len(hosts) == 1 and hosts != {""}
+    if model.explained is None or model.transfer_s <= 0 or is_one_host:
+        return 0.0
+    return 1 - predict_faster_link(model.explained, model.facts.spec, model.transfer_s) / model.transfer_s
+
+
 def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
     rows = list(get_rank_evidence(model.facts, {"communication_s": "In collectives"}))
     payloads = [rank.payload_bytes for rank in model.facts.ranks if rank.payload_bytes]
@@ -33,6 +48,8 @@ def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
             rows.append(
                 Evidence("Payload over exposed time", rate, "bytes_per_s", "derived", "", "payload / exposed")
             )
+    for metric, title in LINKS.items():
+        rows += get_device_evidence(model.facts.devices, title, metric, "bytes_per_s")
     return tuple(rows)
 
 
@@ -47,6 +64,7 @@ RULE = LossRule(
     measure=_measure,
     predict=_predict,
     get_evidence=_get_evidence,
+    device_metrics=(*LOSS_METRICS, *LINKS),
     remedies=(
         remedies.LOWER_ZERO,
         Remedy(
@@ -56,11 +74,14 @@ RULE = LossRule(
             spec_edits.halve_tensor_ranks,
         ),
         remedies.ACCUMULATE,
+        remedies.TIE_EMBEDDINGS,
         remedies.LARGER_MICRO_BATCH,
         remedies.FEWER_STAGES,
         Remedy(
             "faster_link", "Faster link",
-            "Put the ranks of a gang on one node, or use a faster network between nodes.",
+            "Put the ranks of a gang on one node, or use a faster network between nodes. Predicted: links twice as "
+            "fast.",
+            removes=_get_faster_link_part,
         ),
     ),
     twin_edits=(

@@ -52,6 +52,7 @@ RULE = ComputeBoundRule(
             "Nothing is computed again in the backward pass, for more memory on each device.",
             spec_edits.keep_activations,
         ),
+        remedies.SHARD_HEAD,
         Remedy(
             "better_shapes", "Better shapes", "Widths and vocabularies in multiples of 64 fill tensor cores."
         ),

@@ -40,10 +40,12 @@ RULE = LossRule(
         Remedy(
             "pin_cores", "Pin the ranks to cores of their own",
             "A CPU set for the agent, or fewer devices on the host than it has free cores.",
+            removes=1.0,
         ),
         Remedy(
             "quiet_host", "Move the run to a quieter host",
             "Or let the other work run at another time or at a lower priority.",
+            removes=1.0,
         ),
     ),
     no_twin_reason="no field of a spec frees cores of a host",

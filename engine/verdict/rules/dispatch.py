@@ -73,7 +73,7 @@ RULE = LossRule(
     get_evidence=_get_evidence,
     describe=_describe,
     is_estimated=_is_estimated,
-    remedies=(remedies.LARGER_MICRO_BATCH, remedies.LOWER_ZERO, remedies.FEWER_STAGES),
+    remedies=(remedies.LARGER_MICRO_BATCH, remedies.LOWER_ZERO, remedies.FEWER_STAGES, remedies.FUSE),
     twin_edits=(spec_edits.double_micro_batch,),
     colour="series-7",
 )

@@ -5,12 +5,17 @@ from __future__ import annotations
 from engine.verdict import counters, remedies
 from engine.verdict.facts import Facts
 from engine.verdict.formatting import format_share
+from engine.verdict.results import Evidence
 from engine.verdict.rule import Claim, ComputeBoundRule
-from engine.verdict.throttling import HEAT, claim_lost_clock
+from engine.verdict.throttling import CHIP, CLOCK, HEAT, MEMORY, claim_lost_clock, get_temperature_evidence
 
 
 def _detect(facts: Facts, compute_share: float) -> Claim | None:
     return claim_lost_clock(facts, compute_share, HEAT)
+
+
+def _get_evidence(facts: Facts) -> tuple[Evidence, ...]:
+    return (*get_temperature_evidence(facts), *counters.get_counter_evidence(facts))
 
 
 RULE = ComputeBoundRule(
@@ -23,8 +28,9 @@ RULE = ComputeBoundRule(
         f"where held back by heat >= {format_share(HEAT.limit)} of the time"
     ),
     detect=_detect,
-    get_evidence=counters.get_counter_evidence,
+    get_evidence=_get_evidence,
     remedies=(remedies.COOL,),
     device_metrics=(*counters.METRICS, *HEAT.metrics),
+    peak_metrics=(CHIP, MEMORY, CLOCK),
     no_twin_reason="no field of a spec cools a device",
 )

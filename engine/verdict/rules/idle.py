@@ -74,10 +74,7 @@ RULE = ComputeBoundRule(
     remedies=(
         remedies.LARGER_MICRO_BATCH,
         remedies.ACCUMULATE,
-        Remedy(
-            "fewer_launches", "Fewer, larger kernels",
-            "Compiled or fused operations and a faster host core launch the same work in less time.",
-        ),
+        remedies.FUSE,
         Remedy(
             "find_waits", "Look for waits inside the step",
             "A profiler shows what the ranks wait for: synchronisation, copies from memory that is not pinned, output.",

@@ -36,6 +36,11 @@ def _get_removal_factor(model: StepModel) -> float:
     return n / (n - 1)
 
 
+def _get_stages_part(model: StepModel) -> float:
+    """Evenly shared work: what the share is of. Ranks without stages have nothing to balance."""
+    return 1 / _get_removal_factor(model) if model.is_pipeline else 0.0
+
+
 def _describe(model: StepModel) -> Mapping[str, object]:
     slowest = model.slowest
     if slowest is None or slowest.ratio <= NOTICEABLE_RATIO or slowest.steps_share < PERSISTENT:
@@ -74,11 +79,13 @@ RULE = LossRule(
         Remedy(
             "other_devices", "Look at the slow rank's device",
             "A busy host, a throttled or a faulty device makes all other ranks wait.",
+            removes=1.0,
         ),
         Remedy(
             "balance_stages", "Balance the stages",
             "The first stage also has the embedding, the last one the head: a smaller vocabulary or a number of layers "
             "that divides evenly helps.",
+            removes=_get_stages_part,
         ),
         remedies.FEWER_STAGES,
     ),

@@ -14,6 +14,8 @@ from engine.verdict.results import Evidence
 from engine.verdict.rule import LossRule
 from engine.verdict.step_model import StepModel
 
+HALF = 0.5  # of the waits, with a disk twice as fast
+
 
 def _measure(model: StepModel, taken_s: float) -> float | None:
     return measure_pressure(model, stolen.DISK)
@@ -46,7 +48,9 @@ RULE = LossRule(
     remedies=(
         Remedy(
             "faster_disk", "Faster or quieter disk",
-            "Local storage instead of a network folder, and no other work that writes to the same disk.",
+            "Local storage instead of a network folder, and no other work that writes to the same disk. Predicted: a "
+            "disk twice as fast.",
+            removes=HALF,
         ),
         Remedy(
             "fewer_writes", "Write less often",

@@ -40,7 +40,12 @@ RULE = ComputeBoundRule(
     ),
     detect=_detect,
     get_evidence=get_counter_evidence,
-    remedies=(remedies.LARGER_MICRO_BATCH, remedies.HALF_PRECISION),
+    remedies=(
+        remedies.LARGER_MICRO_BATCH,
+        remedies.HALF_PRECISION,
+        remedies.FUSE,
+        remedies.SHARD_HEAD,
+    ),
     device_metrics=METRICS,
     twin_edits=(spec_edits.halve_layers,),
 )

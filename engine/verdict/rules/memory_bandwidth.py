@@ -40,7 +40,13 @@ RULE = ComputeBoundRule(
     ),
     detect=_detect,
     get_evidence=get_counter_evidence,
-    remedies=(remedies.LARGER_MICRO_BATCH, remedies.HALF_PRECISION),
+    remedies=(
+        remedies.LARGER_MICRO_BATCH,
+        remedies.HALF_PRECISION,
+        remedies.FUSE,
+        remedies.TIE_EMBEDDINGS,
+        remedies.SHARD_HEAD,
+    ),
     device_metrics=(*METRICS, *POWER.metrics, *HEAT.metrics),
     twin_edits=(spec_edits.halve_layers,),
 )

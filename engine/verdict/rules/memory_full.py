@@ -8,7 +8,7 @@ from __future__ import annotations
 from engine.verdict import remedies
 from engine.verdict.facts import Facts
 from engine.verdict.formatting import format_bytes, format_share
-from engine.verdict.readings import get_fullest_device
+from engine.verdict.readings import LIMIT, PSS, RESIDENT, get_fullest_device, get_fullest_host
 from engine.verdict.results import Evidence
 from engine.verdict.rule import Observation, StateRule
 
@@ -23,6 +23,14 @@ def _detect(facts: Facts) -> Observation | None:
             f"Device {device.title} had {format_bytes(device.peak_bytes or 0)} of "
             f"{format_bytes(device.capacity_bytes or 0)} in use ({format_share(share)})."
         )
+    host = get_fullest_host(facts)
+    if host is not None and host.share >= FULL:
+        where = f" on host {host.host}" if host.host else ""
+        sentences.append(
+            f"The processes{where} held {format_bytes(host.used_bytes)} of the {format_bytes(host.limit_bytes)} that "
+            f"their control group allows ({format_share(host.share)}); beyond, the kernel ends one of them."
+        )
+        share = max(share, host.share)
     retries = _count_retries(facts)
     if retries:
         sentences.append(f"The allocator had to free memory and try again {retries:.0f} times.")
@@ -46,6 +54,14 @@ def _get_evidence(facts: Facts) -> tuple[Evidence, ...]:
         rows.append(
             Evidence("Most memory in use", found[1], "share", "measured", threshold, "peak / capacity")
         )
+    host = get_fullest_host(facts)
+    if host is not None and host.share >= FULL:
+        rows.append(
+            Evidence(
+                "Of the control group's limit", host.share, "share", "measured", f">= {format_share(FULL)}",
+                "highest PSS (else resident memory) of the ranks on one host / limit",
+            )
+        )  # fmt: skip
     retries = _count_retries(facts)
     if retries:
         rows.append(Evidence("Allocator retries", retries, "", "measured", "> 0", "torch allocator"))
@@ -58,12 +74,14 @@ RULE = StateRule(
     title="Memory nearly full",
     sentence="{text}",
     formula=(
-        f"most memory in use / capacity >= {format_share(FULL)} ({format_share(CRITICAL)}: strong); "
-        "or allocator retries; or an earlier attempt ran out"
+        "most memory in use / capacity of the device, or of the ranks on a host / limit of their control group, >= "
+        f"{format_share(FULL)} ({format_share(CRITICAL)}: strong); or allocator retries; or an earlier attempt ran out"
     ),
     detect=_detect,
     get_evidence=_get_evidence,
+    peak_metrics=(PSS, RESIDENT, LIMIT),
     remedies=(
         remedies.RECOMPUTE, remedies.HIGHER_ZERO, remedies.SMALLER_MICRO_BATCH, remedies.OFFLOAD,
+        remedies.TIE_EMBEDDINGS,
     ),
 )  # fmt: skip

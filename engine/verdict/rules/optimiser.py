@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.verdict import remedies, spec_edits
-from engine.verdict.evidence import get_rank_evidence
+from engine.verdict.evidence import get_device_evidence, get_rank_evidence
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import Evidence
-from engine.verdict.rule import LossRule
+from engine.verdict.rule import LOSS_METRICS, LossRule
 from engine.verdict.spec_change import SpecChange
 from engine.verdict.step_model import DOMINANT_UPDATE, StepModel
 from engine.verdict.thresholds import NOTABLE
+
+PCIE = {"pcie_tx_bytes_per_s": "PCIe to host", "pcie_rx_bytes_per_s": "PCIe from host"}
 
 
 def _measure(model: StepModel, taken_s: float) -> float | None:
@@ -28,7 +30,12 @@ def _describe(model: StepModel) -> Mapping[str, object]:
 
 
 def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
-    return get_rank_evidence(model.facts, {"optimiser_s": "Update"})
+    """With the transfers of an offloaded update."""
+    rows = list(get_rank_evidence(model.facts, {"optimiser_s": "Update"}))
+    if model.is_offloaded:
+        for metric, title in PCIE.items():
+            rows += get_device_evidence(model.facts.devices, title, metric, "bytes_per_s")
+    return tuple(rows)
 
 
 RULE = LossRule(
@@ -43,6 +50,7 @@ RULE = LossRule(
     measure=_measure,
     predict=_predict,
     get_evidence=_get_evidence,
+    device_metrics=(*LOSS_METRICS, *PCIE),
     describe=_describe,
     remedies=(
         Remedy(
@@ -52,6 +60,7 @@ RULE = LossRule(
         ),
         remedies.ACCUMULATE,
         remedies.HIGHER_ZERO,
+        remedies.TIE_EMBEDDINGS,
     ),
     twin_edits=(spec_edits.double_global_batch, spec_edits.keep_optimiser_on_device),
     colour="series-5",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.verdict import remedies
+from engine.verdict.evidence import get_device_evidence
 from engine.verdict.facts import Facts
 from engine.verdict.formatting import format_share
 from engine.verdict.results import Evidence
@@ -15,7 +16,10 @@ def _detect(facts: Facts) -> Observation | None:
 
 
 def _get_evidence(facts: Facts) -> tuple[Evidence, ...]:
-    return get_throttle_evidence(facts, POWER)
+    return (
+        *get_throttle_evidence(facts, POWER),
+        *get_device_evidence(facts.devices, "Power", "power_w", "w"),
+    )
 
 
 RULE = StateRule(
@@ -26,6 +30,6 @@ RULE = StateRule(
     formula=f"throttle counter / wall >= {format_share(POWER.limit)}",
     detect=_detect,
     get_evidence=_get_evidence,
-    device_metrics=(POWER.metric,),
+    device_metrics=(POWER.metric, "power_w"),
     remedies=(remedies.RAISE_POWER,),
 )

@@ -35,6 +35,7 @@ RULE = LossRule(
         Remedy(
             "raise_quota", "Raise the CPU quota",
             "The container or service that runs the agent has a CPU limit below what its ranks use: raise it.",
+            removes=1.0,
         ),
         Remedy(
             "fewer_threads", "Fewer ranks or threads",

@@ -9,6 +9,9 @@ from engine.verdict.facts import ClockFacts
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import Evidence
 from engine.verdict.rule import ClockRule
+from engine.verdict.step_model import StepModel
+
+LOCAL_S = 1e-4  # to record a step on a local disk, with all metrics of a rank
 
 
 def _measure(clock: ClockFacts) -> float:
@@ -22,6 +25,13 @@ def _describe(clock: ClockFacts) -> dict[str, object]:
 def _predict(old: Spec, new: Spec) -> float:
     """A part that each step has is paid once per global batch."""
     return old.batch.global_batch_size / new.batch.global_batch_size
+
+
+def _get_slow_part(model: StepModel) -> float:
+    """All but what a line takes on a local disk."""
+    clock = model.facts.clock
+    seconds = _measure(clock) if clock else 0.0
+    return max(0.0, 1 - LOCAL_S * clock.num_steps / seconds) if clock and seconds > 0 else 0.0
 
 
 def _get_evidence(clock: ClockFacts) -> tuple[Evidence, ...]:
@@ -43,6 +53,7 @@ RULE = ClockRule(
             "local_log_disk", "A local disk for the node's folder",
             "A rank writes one line per step to the attempt directory. On a disk of the machine that takes some "
             "microseconds; on a slow or full network file system it delays each step.",
+            removes=_get_slow_part,
         ),
         remedies.ACCUMULATE,
     ),

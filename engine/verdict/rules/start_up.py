@@ -8,6 +8,7 @@ from engine.verdict.facts import ClockFacts
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import Evidence
 from engine.verdict.rule import ClockRule
+from engine.verdict.step_model import StepModel
 
 LEAST_S = 20.0  # a cold start of some seconds belongs to a short run and is no finding
 
@@ -24,6 +25,17 @@ def _describe(clock: ClockFacts) -> dict[str, object]:
         "longest_s": f"{clock.sum(longest):.3g} s",
         "attempts": attempts,
     }
+
+
+def _get_data_part(model: StepModel) -> float:
+    clock = model.facts.clock
+    return clock.sum("data") / _measure(clock) if clock and _measure(clock) > 0 else 0.0
+
+
+def _get_repeated_part(model: StepModel) -> float:
+    """The starts after the first one."""
+    clock = model.facts.clock
+    return 1 - 1 / max(1, clock.num_attempts) if clock else 0.0
 
 
 def _get_evidence(clock: ClockFacts) -> tuple[Evidence, ...]:
@@ -46,10 +58,13 @@ RULE = ClockRule(
             "prepare_once", "Prepare data once",
             "A prepared corpus stays on the node: the next run with the same data and tokenizer starts without it. Put "
             "FOURWALLS_DATA_DIR on a disk that is kept.",
+            removes=_get_data_part,
         ),
         Remedy(
             "longer_attempts", "Longer attempts",
-            "The start is paid once per attempt: fewer interruptions, or several short runs as one, spread it.",
+            "The start is paid once per attempt: fewer interruptions spread it. Predicted: one attempt instead of "
+            "all.",
+            removes=_get_repeated_part,
         ),
     ),
     no_twin_reason="a twin has a start-up of its own",

@@ -40,6 +40,7 @@ RULE = LossRule(
         Remedy(
             "more_memory", "More memory for the host",
             "Move the run to a host with more free memory, or raise the memory limit of the agent's control group.",
+            removes=1.0,
         ),
         Remedy(
             "stop_neighbours", "Stop other work on the host",
@@ -48,6 +49,7 @@ RULE = LossRule(
         remedies.SMALLER_MICRO_BATCH,
         remedies.HIGHER_ZERO,
         remedies.RECOMPUTE,
+        remedies.TIE_EMBEDDINGS,
     ),
     no_twin_reason="no field of a spec adds memory to a host",
     colour="series-10",

@@ -61,9 +61,9 @@ class Command(BaseCommand):
         if folder.exists() and any(folder.iterdir()):
             raise CommandError(f"{folder} is not empty; name a new folder.")
         try:
-            shape = export(path, folder)
+            family = export(path, folder)
         except (ArchitectureError, ResumeError, OSError) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(
-            f"Run {run.id}, step {row.step}, is exported to {folder} in the layout of {shape.name}."
+            f"Run {run.id}, step {row.step}, is exported to {folder} in the layout of {family.title}."
         )

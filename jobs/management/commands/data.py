@@ -19,17 +19,18 @@ REFUSED_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "List data sets and corpora, add a text, JSONL or TSV file, keep the good lines of a draft, or delete."
+    help = "List data sets and corpora, add a file, keep the good lines of a draft, or delete."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", help="user who acts (default: admin)")
         verbs = parser.add_subparsers(dest="verb", required=True)
         verbs.add_parser("list")
-        add = verbs.add_parser("add", help="a text, JSONL or TSV file")
+        add = verbs.add_parser("add", help="a text, JSON, CSV, TSV or Parquet file, also as .gz or .zst")
         add.add_argument("file")
         add.add_argument("--name", default="", help="default: the name of the file")
         add.add_argument("--licence", default="")
+        add.add_argument("--fields", default="", help="fields to read, as in text=review,label=stars")
         add.add_argument("--keep", action="store_true", help="keep the good lines even if others are refused")
         for verb in ("keep", "delete"):
             verbs.add_parser(verb).add_argument("dataset", help="its id")
@@ -56,7 +57,16 @@ class Command(BaseCommand):
             self.stdout.write(f"{corpus.name:<20}  {corpus.kind:<7}  {corpus.title}; {corpus.licence}")
 
     def _add(
-        self, team: Team, person: User, *, file: str, name: str, licence: str, keep: bool, **_: Any
+        self,
+        team: Team,
+        person: User,
+        *,
+        file: str,
+        name: str,
+        licence: str,
+        fields: str,
+        keep: bool,
+        **_: Any,
     ) -> None:
         try:
             dataset = datasets.store_upload(
@@ -66,6 +76,7 @@ class Command(BaseCommand):
                 file_name=Path(file).name,
                 licence=licence,
                 chunks=_read_chunks(file),
+                fields=fields,
             )
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from None

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from jobs.models import Node
 from jobs.nodes import admin, joining
-from jobs.nodes.heartbeat import current_health
+from jobs.nodes.heartbeat import current_health, current_state
 from jobs.scheduler import drains
 from jobs.scheduler.node_actions import ACTIONS, perform
 from jobs.states.jobs import StateError
@@ -113,6 +113,7 @@ def _summary(node: Any) -> dict[str, Any]:
         "node": node.id,
         "name": node.name,
         "pool": node.pool.name,
+        "state": current_state(node, timezone.now()),
         "admin_state": node.admin_state,
         "health": current_health(node, timezone.now()),
         "allocation": admin.get_allocation(node.num_devices - node.num_held, node.num_held),

@@ -46,7 +46,9 @@ class Command(BaseCommand):
 
 
 def _find_runs(text: str, sort: str, limit: int) -> list[Run]:
-    asker = runs.Asker(Run.objects.select_related("job__pool", "job__run", "owner"), "", timezone.now())
+    asker = runs.Asker(
+        Run.objects.filter(deletion=None).select_related("job__pool", "job__run", "owner"), "", timezone.now()
+    )
     try:
         field, is_descending = runs.order_from_text(sort, asker)
         filtered = runs.filtered(asker.runs, text, asker)

@@ -140,7 +140,7 @@ def _base_values(
         found = get_template(team, template)
         return found.spec, {"template": found}
     if clone is not None:
-        run = Run.objects.filter(team=team, id=clone).first()
+        run = Run.objects.filter(team=team, id=clone, deletion=None).first()
         if run is None:
             raise CommandError(f"Team {team.name} has no run '{clone}'.")
         return run.spec, {"cloned_from": run}

@@ -8,7 +8,7 @@ from django.test import Client
 
 from engine.spec.spec import Spec
 from jobs.models import Device, Membership, Node, Pool, Sweep, Team
-from jobs.people import accounts
+from jobs.people import api_tokens
 from jobs.queue import job_actions, templates
 
 
@@ -55,7 +55,7 @@ def token_of(cast):
         teams = Team.objects.filter(memberships__user=cast[name])
         chosen = teams.get(slug=team) if team else teams.first()
         return Client(
-            headers={"Authorization": f"Bearer {accounts.make_api_token(cast[name], chosen, 'script')}"}
+            headers={"Authorization": f"Bearer {api_tokens.create_token(cast[name], chosen, 'script')}"}
         )
 
     return make

@@ -12,7 +12,7 @@ from dashboard.api import compressed_bodies, fast_path
 from engine.request_limits import POINTS_BODY_BYTES, Limit
 from jobs import series
 from jobs.models import ApiToken, Membership, Team
-from jobs.people import accounts
+from jobs.people import api_tokens
 from jobs.tracking import external_runs, points
 from tests.dashboard.api.asgi_calls import ask
 
@@ -30,7 +30,7 @@ def run(team, owner):
 
 @pytest.fixture
 def token(team, owner):
-    return accounts.make_api_token(owner, team, "script")
+    return api_tokens.create_token(owner, team, "script")
 
 
 def call(path, token=None, *, body=BODY, method="POST", hangs_up=False):
@@ -64,7 +64,7 @@ def test_a_stranger_and_a_viewer_find_nothing(run, team, owner):
     Membership.objects.create(user=stranger, team=red)
     Membership.objects.create(user=viewer, team=team, role="viewer")
     for user, home in ((stranger, red), (viewer, team)):
-        assert call(path(run), accounts.make_api_token(user, home, "script"))[0] == 404
+        assert call(path(run), api_tokens.create_token(user, home, "script"))[0] == 404
 
 
 def test_a_token_that_is_taken_away_writes_a_few_seconds_longer_at_most(run, token, monkeypatch):

@@ -11,8 +11,8 @@ from django.test import Client
 from dashboard.api import fast_series
 from dashboard.api import series as drawing
 from jobs import series
-from jobs.models import Stream, Team
-from jobs.people import accounts
+from jobs.models import Membership, Stream, Team
+from jobs.people import api_tokens
 from jobs.series import Point
 from jobs.tracking import external_runs
 from tests.dashboard.api.asgi_calls import ask
@@ -70,7 +70,7 @@ def test_the_same_answer_as_by_django(run, owner_browser, more):
 
 def test_pages_share_an_answer_until_the_run_has_grown(run, owner_browser, team, owner, drawings):
     path = f"/api/v1/runs/{run.id}/series?metric=loss"
-    token = {"authorization": f"Bearer {accounts.make_api_token(owner, team, 'script')}"}
+    token = {"authorization": f"Bearer {api_tokens.create_token(owner, team, 'script')}"}
     first = ask(path, cookie_of(owner_browser))
     assert ask(path, cookie_of(owner_browser)) == ask(path, token) == first and len(drawings) == 1
     log(run, 1)
@@ -100,9 +100,9 @@ def test_a_stranger_is_sent_to_django_even_where_an_answer_is_kept(run, owner_br
     assert ask(path, cookie_of(owner_browser))[0] == 200
     stranger = Client()
     stranger.force_login(User.objects.create_user("stranger"))
-    other = accounts.make_api_token(
-        User.objects.get(username="stranger"), Team.objects.create(name="red", slug="red"), "x"
-    )
+    red, user = Team.objects.create(name="red", slug="red"), User.objects.get(username="stranger")
+    Membership.objects.create(team=red, user=user)
+    other = api_tokens.create_token(user, red, "x")
     for headers in (
         cookie_of(stranger),
         {"authorization": f"Bearer {other}"},

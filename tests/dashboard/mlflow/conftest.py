@@ -16,7 +16,7 @@ from django.db import connections
 from django.test import Client
 
 from jobs.models import Team
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from tests.running import free_port, wait_until
 
 mlflow = pytest.importorskip("mlflow")
@@ -51,7 +51,7 @@ def server(transactional_db: None) -> Iterator[str]:
 
 @pytest.fixture
 def token_of(team: Team) -> Callable[[User], str]:
-    return lambda person: make_api_token(person, person.memberships.first().team, "test")
+    return lambda person: create_token(person, person.memberships.first().team, "test")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from jobs.models import Run
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 
 READS = [
     ("runs/get", {"run_id": "{run}"}),
@@ -93,7 +93,7 @@ def test_a_run_cannot_hang_under_a_strangers(api_of, stranger, ours):
 
 
 def test_a_token_may_come_as_the_password_of_basic_whatever_the_user(owner, team):
-    token = make_api_token(owner, team, "test")
+    token = create_token(owner, team, "test")
     for user, password, status in (("olga", token, 200), ("anything", token, 200), ("olga", "wrong", 401)):
         body = base64.b64encode(f"{user}:{password}".encode()).decode()
         answer = Client().get(

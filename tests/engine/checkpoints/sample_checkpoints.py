@@ -10,9 +10,9 @@ import numpy as np
 
 from engine.checkpoints import tensors
 from engine.checkpoints.folder import complete_checkpoint
-from engine.checkpoints.huggingface.architectures import GPT2
-from engine.checkpoints.huggingface.shapes import get_shape
 from engine.checkpoints.sharded_checkpoint import CPU_RANDOM_STATE, WEIGHT, rank_file_name, shard_key
+from engine.model_math.counts import is_tied, layer_kinds
+from engine.model_math.parameters import layer_parameters
 from engine.spec.spec import Spec, parse
 
 
@@ -23,11 +23,15 @@ def small(**model: Any) -> Spec:
 
 
 def build_zero_weights(spec: Spec) -> dict[str, Any]:
-    """Return weights of a model of GPT-2's shape by the parameter names here."""
-    found = {}
-    for mapping in GPT2.mappings(spec.model):
-        shape = get_shape(mapping.hf_names[0], spec.model, spec.vocab_size)
-        found[mapping.name] = np.zeros(shape[::-1] if mapping.is_transposed else shape, np.float32)
+    """Return weights of a model by the parameter names here."""
+    kinds = layer_kinds(spec)
+    found = {
+        f"{index}.{one.name}": np.zeros(one.shape, np.float32)
+        for index, kind in enumerate(kinds)
+        for one in layer_parameters(spec.model, spec.vocab_size, kind)
+    }
+    if is_tied(spec):
+        del found[f"{len(kinds) - 1}.weight"]
     return found
 
 

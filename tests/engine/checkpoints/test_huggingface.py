@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.checkpoints.huggingface.architectures import ArchitectureError, find_architecture
+from engine.checkpoints.huggingface.architectures import ArchitectureError, find_family
 from engine.checkpoints.huggingface.export import export
 from engine.checkpoints.huggingface.read import HuggingFaceFolder
 from engine.rank.model.build import WholeModel
@@ -127,24 +127,33 @@ def test_the_safetensors_library_reads_the_exported_file(tmp_path: Path) -> None
     ("model", "message"),
     [
         ({"positions": "sinusoidal"}, "GPT-2 needs positions learned instead of sinusoidal"),
-        ({"biases": False}, "GPT-2 needs biases on instead of off"),
+        ({"biases": False, "kv_heads": 2}, "OPT needs kv_heads 4 instead of 2"),
         ({"kv_heads": 2}, "GPT-2 needs kv_heads 4 instead of 2"),
         (LLAMA | {"positions": "learned"}, "Llama needs positions rotary instead of learned"),
-        ({"family": "encoder"}, "Llama needs family decoder instead of encoder"),
+        ({"family": "encoder"}, "GPT-2 needs family decoder instead of encoder"),
+        (LLAMA | {"norm_epsilon": 1e-6, "parallel_residual": True}, "parallel_residual off instead of on"),
     ],
 )
-def test_a_model_of_no_supported_architecture_is_refused_with_the_mismatches(
+def test_a_model_of_no_supported_family_is_refused_with_the_mismatches(
     model: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ArchitectureError, match=message):
-        find_architecture(small(**model).model)
+        find_family(small(**model).model)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "mamba"}, "its model type is 'mamba'; the supported types are gpt2 and llama"),
-        ({"activation_function": "relu"}, "its activation_function is relu; the supported value is gelu_new"),
+        ({"model_type": "mamba"}, "its model type is 'mamba' .field model_type.: it is recurrent"),
+        ({"model_type": "unheard"}, "its model type is 'unheard'; the supported types are gpt2, llama"),
+        (
+            {"activation_function": "tanh"},
+            "its activation_function is 'tanh'; the supported values are gelu_new",
+        ),
+        (
+            {"scale_attn_by_inverse_layer_idx": True},
+            "inverse_layer_idx is True; the supported value is False",
+        ),
         ({"n_layer": 3}, "it has no tensor transformer.h.2.ln_1.weight"),
     ],
 )

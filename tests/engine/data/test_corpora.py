@@ -172,7 +172,7 @@ def test_an_objective_that_reads_another_kind_is_refused(
         ),
         (
             b'{"text": "fine"}\n\n{"source": "a", "target": "b"}\n',
-            "Line 3 of 'a.jsonl' contains pairs; the first line contains",
+            "Line 3 of 'a.jsonl' cannot be used: it contains pairs; the lines before contain text.",
         ),
         (b'{"text": "fine"}\n{"text": "\xff"}\n', "Line 2 of 'a.jsonl' cannot be used: it is not UTF-8"),
         (b"\n\n", "contains no text"),

@@ -46,7 +46,11 @@ def test_good_lines_are_records_in_normal_form(line: bytes, suffix: str, kind: s
         (b'{"text": "a\\ud800"}', ".jsonl", "half of a surrogate pair"),
         (b'{"text": "\xff"}', ".jsonl", "it is not UTF-8: byte 11"),
         (json.dumps({"text": "a", "label": "x" * 101}).encode(), ".jsonl", "its label has 101 characters"),
-        (b'{"messages": [{"role": "user", "content": "a"}]}', ".jsonl", "it is a chat (messages)"),
+        (
+            b'{"messages": [{"role": "user", "content": "a"}]}',
+            ".jsonl",
+            "its messages have no answer of the assistant",
+        ),
         (b'{"translation": {"en": "a", "fr": "b", "de": "c"}}', ".jsonl", "its translation has 3 languages"),
         (b'{"translation": {"en": "a", "fr": 1}}', ".jsonl", "its field fr is not a text"),
         (b"a b c", ".tsv", "it has no tab"),

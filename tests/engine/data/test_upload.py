@@ -95,11 +95,12 @@ def test_archives_are_refused_by_content_under_any_name() -> None:
         read("text".encode("utf-16"), ".txt", 4096)
 
 
-@pytest.mark.parametrize("name", ["a.zip", "b.jsonl.gz", "noend", ".txt.exe", "x.parquet"])
+@pytest.mark.parametrize("name", ["a.zip", "b.jsonl.bz2", "noend", ".txt.exe", "x.arrow", "c.zip.gz", "d.gz"])
 def test_files_of_other_kinds_are_refused_by_name(name: str) -> None:
     with pytest.raises(upload.UnsupportedFile, match="has none of the suffixes"):
         upload.check_suffix(name)
 
 
 def test_upper_case_suffixes_are_accepted() -> None:
-    assert upload.check_suffix("LETTERS.TXT") == ".txt"
+    assert upload.check_suffix("LETTERS.TXT") == (".txt", "")
+    assert upload.check_suffix("Chats.JSON.GZ") == (".json", ".gz")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,6 +122,27 @@ def pressed(found: Facts, **means: float) -> Facts:
     return found.replace(devices=devices)
 
 
+def read(
+    found: Facts, means: Mapping[str, float] | None = None, *, kind: str = "", hosts: int = 1,
+    peaks: Mapping[str, float] | None = None, increases: Mapping[str, float] | None = None, read_s: float = 0.0,
+) -> Facts:  # fmt: skip
+    """The same facts with further readings of each device; the devices are spread over `hosts`."""
+    devices = tuple(
+        replace(
+            device, kind=kind or device.kind, means=dict(device.means) | dict(means or {}), host=f"host-{n % hosts}",
+            peaks=dict(peaks or {}), increases=dict(increases or {}), read_s=read_s,
+        )
+        for n, device in enumerate(found.devices)
+    )  # fmt: skip
+    return found.replace(devices=devices)
+
+
+def sending(found: Facts, bytes_per_s: float) -> Facts:
+    """The same facts, where each rank passes so much to collectives."""
+    payload = bytes_per_s * float(found.step_s.mean())
+    return found.replace(ranks=tuple(replace(rank, payload_bytes=payload) for rank in found.ranks))
+
+
 def small_micro_batches(ranks: int = 1) -> Facts:
     """32 micro-batches of one sequence with 16 tokens: nearly all of forward and backward is launching operations."""
     work = {"forward_s": 0.040, "backward_s": 0.055, "optimiser_s": 0.002, "communication_s": 0.0002}
@@ -141,12 +164,15 @@ CASES = {
     "bubble": pipeline([0.01] * 4, 4),
     "slow stage": pipeline([0.01, 0.03, 0.01, 0.01], 8),
     "mixed": facts({"data_wait_s": 0.05, "communication_s": 0.05}, {"data_wait_s": 0.05}),
-    "power": on_gpu(facts({}, {}), power_throttle_share=0.9, sm_clock_hz=1.2e9),
+    "power": on_gpu(facts({}, {}), power_throttle_share=0.9, sm_clock_hz=1.2e9, power_w=690.0),
     "memory bandwidth": on_gpu(facts({}, {}), memory_bandwidth_share=0.8, tensor_active_share=0.1, sm_active_share=0.9),
     "hot and bandwidth": on_gpu(facts({}, {}), memory_bandwidth_share=0.8, tensor_active_share=0.1,
                                 thermal_throttle_share=0.5, sm_clock_hz=1.0e9),
-    "kernels": on_gpu(facts({}, {}), memory_bandwidth_share=0.3, tensor_active_share=0.1, sm_active_share=0.9),
-    "heat": on_gpu(facts({}, {}), thermal_throttle_share=0.5, sm_clock_hz=1.2e9),
+    "kernels": on_gpu(facts({}, {}), memory_bandwidth_share=0.3, tensor_active_share=0.1, sm_active_share=0.9,
+                      sm_occupancy_share=0.2),
+    "heat": read(on_gpu(facts({}, {}), thermal_throttle_share=0.5, sm_clock_hz=1.2e9), peaks={
+        "temperature_celsius": 91.0, "memory_temperature_celsius": 88.0}),
+    "sync boost": on_gpu(facts({}, {}), sync_throttle_share=0.9, sm_clock_hz=1.2e9),
     "small micro-batches": small_micro_batches(),
     "quota": pressed(facts({}, {}), cpu_throttle_share=0.4, cores_used=0.6),
     "swapping": pressed(facts({}, {}), memory_pressure_share=0.35, io_pressure_share=0.4, cores_used=0.6),
@@ -176,4 +202,19 @@ STATE_CASES = {
     "power limit": on_gpu(facts({}, {}), power_throttle_share=0.3, sm_clock_hz=1.95e9),
     "long queue": facts({}, {}, clock=clock(queued_s=600.0)),
     "hot": on_gpu(facts({}, {}), thermal_throttle_share=0.05, sm_clock_hz=1.95e9),
+    "hot without a counter": read(facts({}, {}), peaks={"temperature_celsius": 99.0}),
+    "sync boost of little cost": on_gpu(facts({}, {}), sync_throttle_share=0.1, sm_clock_hz=1.95e9),
+    "memory of a control group": read(facts({}, {}), peaks={"memory_pss_bytes": 3.9e9, "memory_limit_bytes": 8e9}),
+    "resident memory of a control group": read(
+        facts({}), peaks={"memory_used_bytes": 7.9e9, "memory_limit_bytes": 8e9}),
+    "memory errors": read(facts({}, {}), kind="cuda", increases={"memory_errors_corrected": 40.0}, read_s=7200.0),
+    "narrow link": read(
+        facts({}, {}), {"utilisation_pct": 90.0, "pcie_tx_bytes_per_s": 1e9, "pcie_rx_bytes_per_s": 1e9},
+        kind="cuda", peaks={"pcie_link_share": 0.25}),
+    "replays": read(facts({}, {}), kind="cuda", increases={"pcie_replays": 900.0}, read_s=600.0),
+    "NVLink unused": read(
+        sending(facts({}, {}), 2e9), {"nvlink_tx_bytes_per_s": 1e3, "nvlink_rx_bytes_per_s": 0.0,
+                                      "pcie_tx_bytes_per_s": 3e9, "pcie_rx_bytes_per_s": 3e9}, kind="cuda"),
+    "network of others": read(sending(facts({}, {}), 2e6), {
+        "network_tx_bytes_per_s": 4e8, "network_rx_bytes_per_s": 1e8}, hosts=2),
 }  # fmt: skip

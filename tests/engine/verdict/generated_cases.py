@@ -152,7 +152,8 @@ def _observe(kind: Kind, drawn: Drawn, rng: Rng) -> Case:
 def _read_device(drawn: Drawn, played: Played, rank: int, rng: Rng) -> dict[str, float]:
     if drawn.machine.kind == "cuda":
         busy = min(1.0, played.running_s[rank] / played.mean_s)
-        means = {"power_throttle_share": 0.0, "thermal_throttle_share": 0.0, "sm_active_share": busy}
+        means = {"power_throttle_share": 0.0, "thermal_throttle_share": 0.0, "sync_throttle_share": 0.0}
+        means["sm_active_share"] = busy
         return means | dict(drawn.readings)
     cause, background = drawn.cause, {"cpu": 0.1, "memory": 0.01, "io": 0.02}
     means = {f"{what}_pressure_share": float(rng.uniform(0, most)) for what, most in background.items()}

@@ -176,6 +176,7 @@ KINDS: tuple[Kind, ...] = (
     _kind("long start", _with(_layout, _no_cause), "start_up", clock_part="data"),
     _kind("lost work", _with(_on_several, _no_cause), "lost_work", clock_part="lost_steps"),
     _kind("heat", _on_gpu(Cause(clock=0.6), thermal_throttle_share=0.5, sm_clock_hz=0.6 * 1.98e9), "heat"),
+    _kind("sync boost", _on_gpu(Cause(clock=0.65), sync_throttle_share=0.6, sm_clock_hz=0.65 * 1.98e9), "sync_boost"),
     _kind("memory bandwidth", _on_gpu(
         Cause(), memory_bandwidth_share=0.8, tensor_active_share=0.15, sm_active_share=0.9), "memory_bandwidth"),
     _kind("small kernels", _on_gpu(

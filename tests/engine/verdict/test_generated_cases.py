@@ -21,8 +21,8 @@ SEEDS = (11, 12, 13)
 SURE_SIGN = 0.03  # a saving or a loss below it has no sign
 REMOVED = {
     "faster_data": {"data_s": (0.0,)}, "other_devices": {"slow": (1.0,)}, "raise_quota": {"stolen": (0.0,)},
-    "more_memory": {"stolen": (0.0,)}, "faster_disk": {"stolen": (0.0,)}, "raise_power": {"clock": 1.0},
-    "pin_cores": {"stolen": (0.0,), "stolen_by": ""}, "cooling": {"clock": 1.0},
+    "more_memory": {"stolen": (0.0,)}, "raise_power": {"clock": 1.0},
+    "pin_cores": {"stolen": (0.0,), "stolen_by": ""}, "cooling": {"clock": 1.0}, "leave_sync_boost": {"clock": 1.0},
 }  # fmt: skip
 
 
@@ -61,6 +61,9 @@ def _simulate(case: Case, remedy: ProposedRemedy) -> float:
     if remedy.changes:
         other = changed_layout(drawn.layout, remedy.changes)
         return saving(drawn.layout, drawn.machine, drawn.cause, other)
+    if remedy.id == "faster_disk":  # twice as fast: a share s of the time becomes s / (2 - s)
+        halved: Cause = replace(drawn.cause, stolen=tuple(one / (2 - one) for one in drawn.cause.stolen))
+        return saving(drawn.layout, drawn.machine, drawn.cause, halved)
     without: Cause = replace(drawn.cause, **REMOVED[remedy.id])
     return saving(drawn.layout, drawn.machine, drawn.cause, without)
 

@@ -133,10 +133,15 @@ def test_a_rule_applies_to_a_case_with_evidence_and_a_complete_sentence(rule: Ru
 @each_rule
 def test_a_rule_reads_only_the_device_metrics_that_it_declares(rule: Rule):
     """Others are not collected from the series of a run."""
-    assert set(rule.device_metrics) <= set(METRICS)
+    assert rule.metrics <= set(METRICS)
     for facts in FACTS:
         devices = tuple(
-            replace(d, means={name: d.means[name] for name in d.means if name in rule.device_metrics})
+            replace(
+                d,
+                means={name: d.means[name] for name in d.means if name in rule.device_metrics},
+                peaks={name: d.peaks[name] for name in d.peaks if name in rule.peak_metrics},
+                increases={name: d.increases[name] for name in d.increases if name in rule.counter_metrics},
+            )
             for d in facts.devices
         )
         assert evaluate(rule, facts.replace(devices=devices)) == evaluate(rule, facts)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 
-import numpy as np
 import pytest
 from django.utils import timezone
 
-from engine.checkpoints.huggingface.architectures import GPT2
 from engine.spec.spec import parse
 from jobs.attempts.checkpoint_files import (
     FilesUnavailable,
@@ -18,7 +16,7 @@ from jobs.attempts.checkpoint_files import (
     serialize,
 )
 from jobs.models import Checkpoint, Run
-from tests.engine.checkpoints.sample_checkpoints import write_checkpoint
+from tests.engine.checkpoints.sample_checkpoints import build_zero_weights, write_checkpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +32,7 @@ def run(make_job, tmp_path, node, settings) -> Run:
     job = make_job(*SMALL)
     attempt = job.attempts.create(number=1, node=node, state="failed", directory=str(tmp_path))
     spec = parse(job.spec)
-    weights = {mapping.name: np.zeros((1, 1), np.float32) for mapping in GPT2.mappings(spec.model)}
+    weights = build_zero_weights(spec)
     for step, loss in ((10, 1.5), (20, 1.75), (30, None)):
         path = write_checkpoint(tmp_path / "checkpoints", spec, weights, step)
         Checkpoint.objects.create(

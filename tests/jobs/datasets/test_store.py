@@ -161,7 +161,7 @@ def test_names_of_unread_fields_are_bounded(store):
 
 @pytest.mark.parametrize(
     ("file_name", "reason"),
-    [("a.json", "one object on each line"), ("a.csv", "Commas are not read"), ("a.parquet", "Convert the table"),
+    [("a.xlsx", "Save the table as .csv"), ("a.arrow", "Convert the table to .parquet"),
      ("a.tar.gz", "Unpack the archive"), ("a.docx", "has none of the suffixes")],
 )  # fmt: skip
 def test_a_suffix_is_refused_for_its_own_reason(file_name, reason, store):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs.models import ApiToken, LoginLink, Membership, Team
 from jobs.models.people import Role
-from jobs.people import accounts
+from jobs.people import accounts, api_tokens
 
 pytestmark = pytest.mark.django_db
 
@@ -57,37 +57,38 @@ def test_a_guessed_link_is_refused(owner, token):
 
 
 def test_a_token_identifies_its_owner_and_team(owner, team):
-    raw = accounts.make_api_token(owner, team, "ci")
-    assert accounts.user_of_token(raw) == (owner, team)
+    raw = api_tokens.create_token(owner, team, "ci")
+    found = api_tokens.find(raw)
+    assert (found.user, found.team) == (owner, team)
     assert ApiToken.objects.get().last_used_at is not None
 
 
 def test_the_database_holds_no_secret(owner, team):
-    raw, link = accounts.make_api_token(owner, team, "ci"), accounts.make_login_link(owner)
+    raw, link = api_tokens.create_token(owner, team, "ci"), accounts.make_login_link(owner)
     stored = str(ApiToken.objects.values().get()) + str(LoginLink.objects.values().get())
     assert raw not in stored and link not in stored
     assert ApiToken.objects.get().prefix == raw[:8]
 
 
 def test_an_expired_token_is_refused(owner, team):
-    raw = accounts.make_api_token(owner, team, "ci", expires_at=timezone.now() - timedelta(seconds=1))
-    assert accounts.user_of_token(raw) is None
+    raw = api_tokens.create_token(owner, team, "ci", expires_at=timezone.now() - timedelta(seconds=1))
+    assert api_tokens.find(raw) is None
 
 
 def test_a_token_ends_with_the_membership_and_with_the_account(owner, team):
-    raw = accounts.make_api_token(owner, team, "ci")
+    raw = api_tokens.create_token(owner, team, "ci")
     User.objects.update(is_active=False)
-    assert accounts.user_of_token(raw) is None
+    assert api_tokens.find(raw) is None
     User.objects.update(is_active=True)
     Membership.objects.all().delete()
-    assert accounts.user_of_token(raw) is None
+    assert api_tokens.find(raw) is None
 
 
 def test_a_busy_script_costs_one_write_per_minute(owner, team, django_assert_num_queries):
-    raw = accounts.make_api_token(owner, team, "ci")
-    accounts.user_of_token(raw)
+    raw = api_tokens.create_token(owner, team, "ci")
+    api_tokens.find(raw)
     with django_assert_num_queries(2):
-        accounts.user_of_token(raw)
+        api_tokens.find(raw)
 
 
 def test_a_viewer_has_no_team_to_submit_for(viewer):

@@ -42,6 +42,7 @@ const fieldValue = (name) => {
 function send(file) {
   const query = new URLSearchParams({
     file_name: file.name, name: fieldValue("name") ?? "", licence: fieldValue("licence") ?? "",
+    fields: fieldValue("fields") ?? "",
   });
   const team = fieldValue("team");
   if (team !== undefined) query.set("team", team);

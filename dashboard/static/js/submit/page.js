@@ -2,6 +2,7 @@
 /** @import { Problem } from "./problems.js" */
 /** @import { Values } from "./spec-fields.js" */
 import { byId, closest, findAll, readJson, required } from "../shared/dom.js";
+import { keepDraft, startDraft } from "./draft.js";
 import { showProblems, showVerdict } from "./problems.js";
 import { currentValues, fillFields, form, isSpecControl, toggleMore } from "./spec-fields.js";
 import { numberLines, startYamlEditor, yaml } from "./yaml-editor.js";
@@ -34,7 +35,10 @@ const currentSource = () => /** @type {Source} */ (sourceInput.value);
 function checkSoon(source) {
   sourceInput.value = source;
   clearTimeout(timer);
-  timer = setTimeout(() => check(source), WAIT_MS);
+  timer = setTimeout(() => {
+    keepDraft();
+    check(source);
+  }, WAIT_MS);
   showVerdict("Checking…");
 }
 
@@ -133,3 +137,4 @@ byId("yaml-overwrite").addEventListener("click", () => {
 if (location.hash === "#sweep") byId("sweep-on", HTMLInputElement).checked = true;
 startYamlEditor();
 showProblems(readJson("problems"), applyValues);
+startDraft({ addRow: addSweepRow, checkAll: () => checkSoon(currentSource()) });

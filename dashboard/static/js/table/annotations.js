@@ -39,6 +39,7 @@ export function listenToAnnotations() {
     const button = closest(event, "[data-choose] [data-act]");
     if (button?.dataset.act === "tag") tagRuns();
     if (button?.dataset.act === "archive") archiveRuns();
+    if (button?.dataset.act === "delete") deleteRuns();
   });
   listenToKeys(KEYS);
 }
@@ -103,6 +104,22 @@ async function archiveRuns() {
   const question = `${verb} ${formatRuns(count)}? Nothing is deleted: is:archived finds what is archived.`;
   if (count > 1 && !(await confirmed(question, `${verb} runs`))) return;
   const { isDone, problem, notice } = await postForAnswer(`/runs/many/${action}/`, target.values);
+  if (!isDone) {
+    showNotice(problem, "bad");
+    return;
+  }
+  clearSelection();
+  if (notice) showNotice(notice.text, notice.tone, notice.undo);
+  showTable(queryWith({}), { keepsAddress: true });
+}
+
+async function deleteRuns() {
+  const target = annotationTarget(focusedRow());
+  if (!target.count) return;
+  const text = formatRuns(await countRuns(target));
+  const question = `Delete ${text}? They stay in the bin for some days; then points, files and checkpoints go.`;
+  if (!(await confirmed(question, "Delete runs", "Keep runs"))) return;
+  const { isDone, problem, notice } = await postForAnswer("/runs/many/delete/", target.values);
   if (!isDone) {
     showNotice(problem, "bad");
     return;

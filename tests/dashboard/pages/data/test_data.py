@@ -154,3 +154,66 @@ def test_more_data_sets_take_the_same_number_of_queries(
         )
     with django_assert_max_num_queries(12):
         assert owner_browser.get("/data/").text.count("by olga") == 8
+
+
+@pytest.fixture
+def chats(team, owner):
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"<b>q{n}</b>"},
+                {"role": "assistant", "content": f"answer {n}"},
+            ]
+        }
+        for n in range(30)
+    ]
+    content = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    return datasets.store_upload(team=team, owner=owner, name="talks", file_name="t.jsonl", chunks=[content])
+
+
+def test_packed_sequences_show_documents_and_trained_tokens(chats, owner_browser):
+    page = owner_browser.get(f"/data/{chats.id}/packing/", {"context": "128"}).text
+    assert page.count('class="packed-document') == 30
+    assert "&lt;b&gt;q7&lt;/b&gt;" in page and "<b>q7" not in page
+    trained = re.findall(r'class="packed is-trained">([^<]+)<', page)
+    assert sorted(map(html.unescape, trained)) == sorted(f"answer {n}<|im_end|>" for n in range(30))
+    assert f"/data/{chats.id}/packing/" in owner_browser.get(f"/data/{chats.id}/").text
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ({"context": "7"}, "A context has 8 to 32,768 tokens"), ({"context": "x"}, "A context has"),
+        ({"tokenizer": "nowhere"}, "The tokenizer nowhere cannot be used: the file does not exist"),
+        ({"tokenizer": "../../etc"}, "outside the data folder"),
+    ],
+)  # fmt: skip
+def test_a_preview_that_cannot_be_made_says_why(query, reason, chats, owner_browser, settings, tmp_path):
+    settings.CORPUS_ROOT = str(tmp_path)
+    answer = owner_browser.get(f"/data/{chats.id}/packing/", query)
+    assert answer.status_code == 422
+    assert reason in html.unescape(answer.text)
+
+
+def test_packed_sequences_are_for_the_team_alone(chats, stranger_browser):
+    assert stranger_browser.get(f"/data/{chats.id}/packing/").status_code == 404
+
+
+def test_chats_are_shown_and_train_packed(chats, owner_browser, node):
+    page = owner_browser.get(f"/data/{chats.id}/").text
+    assert "assistant: answer 3" in page and "chats" in page
+    address = html.unescape(re.search(r'href="(/submit/[^"]+)"', page).group(1))
+    assert "data.objective%3Dchat" in address and "data.packing%3Dtrue" in address
+    assert owner_browser.get(address).status_code == 200
+
+
+def test_chosen_fields_are_read(owner_browser):
+    rows = b"review,stars\nfine,5\nbad,1\n"
+    made = upload(owner_browser, rows, file_name="r.csv.gz", fields="text=review,label=stars")
+    assert made.status_code == 422 and "gzip" in made.json()["problem"]
+    assert (
+        upload(owner_browser, rows, file_name="r.csv", fields="text=review, label=stars").status_code == 200
+    )
+    assert Dataset.objects.get().kind == "classes"
+    wrong = upload(owner_browser, rows, file_name="r.csv", fields="review")
+    assert wrong.json()["field"] == "fields" and "name=field" in wrong.json()["problem"]

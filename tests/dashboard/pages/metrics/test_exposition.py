@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs import series
 from jobs.models import Attempt, Device, Lease, SpoolOffset
-from jobs.people import accounts
+from jobs.people import api_tokens
 from jobs.scheduler.loop import Scheduler, schedule
 from jobs.tracking import external_runs
 
@@ -24,7 +24,7 @@ READINGS = {
 
 
 def token_for(user, team):
-    return Client(headers={"Authorization": f"Bearer {accounts.make_api_token(user, team, 'prometheus')}"})
+    return Client(headers={"Authorization": f"Bearer {api_tokens.create_token(user, team, 'prometheus')}"})
 
 
 def scraped(client):

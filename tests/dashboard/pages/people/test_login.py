@@ -11,12 +11,12 @@ from jobs.people import accounts
 PASSWORD = "a long enough password"
 
 
-def test_a_password_opens_the_job_list(client, owner):
+def test_a_password_opens_the_overview(client, owner):
     owner.set_password(PASSWORD)
     owner.save()
     answer = client.post(reverse("login"), {"username": owner.username, "password": PASSWORD})
     assert answer.status_code == 302
-    assert answer.url == reverse("jobs")
+    assert answer.url == reverse("home")
 
 
 def test_a_wrong_password_has_a_message_and_keeps_the_name(client, owner):
@@ -35,7 +35,7 @@ def test_ten_wrong_passwords_lock_the_sign_in_with_a_message(client, owner):
 
 def test_a_link_signs_in_once_only(client, owner):
     address = reverse("login-link", args=[accounts.make_login_link(owner)])
-    assert client.get(address).url == reverse("jobs")
+    assert client.get(address).url == reverse("home")
     assert client.get(reverse("jobs")).status_code == 200
     second = Client().get(address)
     assert second.status_code == 404

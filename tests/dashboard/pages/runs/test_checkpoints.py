@@ -9,18 +9,17 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from engine.checkpoints.huggingface.architectures import GPT2
 from engine.spec.spec import parse
 from jobs.models import Checkpoint, Job
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
-from tests.engine.checkpoints.sample_checkpoints import write_checkpoint
+from tests.dashboard.page_text import read_run_page
+from tests.engine.checkpoints.sample_checkpoints import build_zero_weights, write_checkpoint
 
 SMALL = (
     "model.layers=1", "model.width=8", "model.heads=2", "model.ffn_width=8", "model.context=8", "data.tokenizer=bytes",
@@ -33,7 +32,7 @@ def parent(make_job, tmp_path, node) -> Job:
     job = set_state(make_job(*SMALL, name="parent"), JobState.FAILED, attempt_number=1)
     attempt = job.attempts.create(number=1, node=node, state="failed", directory=str(tmp_path))
     spec = parse(job.spec)
-    weights = {mapping.name: np.zeros((1, 1), np.float32) for mapping in GPT2.mappings(spec.model)}
+    weights = build_zero_weights(spec)
     for step, loss in ((10, 1.5), (20, 1.75)):
         path = write_checkpoint(tmp_path / "checkpoints", spec, weights, step)
         Checkpoint.objects.create(
@@ -44,9 +43,7 @@ def parent(make_job, tmp_path, node) -> Job:
 
 
 def page(browser: Any, job: Job) -> str:
-    answer = browser.get(reverse("run", args=[job.run.id]))
-    assert answer.status_code == 200
-    return answer.text
+    return read_run_page(browser, job.run.id)
 
 
 def names_in(answer: Any) -> list[str]:
@@ -58,7 +55,7 @@ def names_in(answer: Any) -> list[str]:
 
 def test_the_page_lists_checkpoints_with_loss_size_and_actions(owner_browser, parent):
     text = page(owner_browser, parent)
-    section = text[text.index('id="checkpoints-title"') : text.index('id="events-title"')]
+    section = text[text.index('id="checkpoints-title"') :].partition("</section>")[0]
     assert section.index("Step 20") < section.index("Step 10")
     assert "validation loss 1.5" in section and "attempt 1 on a" in section
     assert (

@@ -16,6 +16,7 @@ from jobs.models import Run, RunInput
 from jobs.series import Point
 from jobs.tracking import artefacts, external_runs, params
 from jobs.tracking.run_status import get_status
+from tests.dashboard.page_text import read_run_page
 
 
 @pytest.fixture
@@ -34,9 +35,7 @@ def log(run, *names, seq=0):
 
 
 def page(browser, run):
-    answer = browser.get(f"/runs/{run.id}/")
-    assert answer.status_code == 200
-    return answer.text
+    return read_run_page(browser, run.id)
 
 
 def test_metrics_with_a_slash_make_sections_and_other_names_keep_their_charts(owner_browser, run):
@@ -57,10 +56,10 @@ def test_of_2023_metrics_the_losses_are_drawn_and_the_others_are_found_by_name(o
     for name in ("train/loss", "train/kl_loss", "eval/accuracy", "zz/samples_per_second"):
         assert f'data-metrics="{name}"' in text
     assert text.index("train/loss") < text.index("train/kl_loss")
-    found = owner_browser.get(f"/runs/{run.id}/?find=LAYER_2018").text
+    found = owner_browser.get(f"/runs/{run.id}/charts/?find=LAYER_2018").text
     assert 'data-metrics="activations/layer_2018/mean"' in found and 'data-metrics="train/loss"' not in found
     assert "All 2,023 metrics" in found
-    assert "No metric" in owner_browser.get(f"/runs/{run.id}/?find=nowhere").text
+    assert "No metric" in owner_browser.get(f"/runs/{run.id}/charts/?find=nowhere").text
 
 
 def test_uploads_and_inputs_are_on_the_page(owner_browser, run):

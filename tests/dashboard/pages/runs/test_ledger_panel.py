@@ -7,6 +7,7 @@ import re
 import pytest
 
 from jobs.models import Attempt
+from tests.dashboard.page_text import read_run_page
 from tests.jobs.ledger.test_ledger import BEGAN, give_clock
 
 pytestmark = pytest.mark.django_db
@@ -29,9 +30,7 @@ def test_the_panel_has_a_bar_and_a_row_for_each_part(owner_browser, run):
     for title in ("Launch", "Imports", "First step", "Steps", "Validation", "Ending"):
         assert f"</i>{title}<b>" in text
     assert re.search(r">Goodput</dt> <dd>40(\.0)?\s% </dd>", text) and "By the clock" in text
-    assert text.split("<section", 1)[1][:60] in " ".join(
-        owner_browser.get(f"/runs/{run.id}/").content.decode().split()
-    )
+    assert text.split("<section", 1)[1][:60] in " ".join(read_run_page(owner_browser, run.id).split())
 
 
 def test_several_attempts_have_a_column_each_and_an_old_one_its_reason(owner_browser, run, node):

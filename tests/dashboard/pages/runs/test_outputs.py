@@ -6,6 +6,7 @@ import pytest
 
 from jobs.attempts.outputs import get_output_histories
 from jobs.models import RunOutput
+from tests.dashboard.page_text import read_run_page
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +22,7 @@ def told(make_job):
 
 
 def test_outputs_are_listed_newest_first_without_repetitions(told, owner_browser):
-    page = owner_browser.get(f"/runs/{told.id}/").text
+    page = read_run_page(owner_browser, told.id)
     part = page[page.index('id="outputs"') :]
     assert "the cat sleeps" in part
     assert part.index("Since step 40") < part.index("Step 20") < part.index("Step 10")
@@ -31,7 +32,7 @@ def test_outputs_are_listed_newest_first_without_repetitions(told, owner_browser
 
 
 def test_a_run_without_outputs_has_no_heading(make_job, owner_browser):
-    assert "What it writes" not in owner_browser.get(f"/runs/{make_job().run.id}/").text
+    assert "Sample outputs" not in read_run_page(owner_browser, make_job().run.id)
 
 
 def test_strangers_see_no_outputs(told, stranger_browser):

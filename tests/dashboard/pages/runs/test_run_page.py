@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from datetime import UTC, datetime
 
@@ -10,12 +11,16 @@ import pytest
 from django.urls import reverse
 
 from dashboard.charts.panels import SECTIONS
+from dashboard.pages.runs.tabs import TABS
+from engine.directory import AttemptDirectory, Placement
 from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 from jobs import series
+from jobs.attempts import log_search
 from jobs.models import Attempt, Event, Lease, Node, Run, UploadedLog
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, JobState
 from tests.dashboard.conftest import set_state
+from tests.dashboard.page_text import read_run_page
 
 
 @pytest.fixture
@@ -24,9 +29,7 @@ def job(make_job):
 
 
 def page(browser, run) -> str:
-    answer = browser.get(reverse("run", args=[run.id]))
-    assert answer.status_code == 200
-    return answer.text
+    return read_run_page(browser, run.id)
 
 
 def panel_of(text: str, metric: str) -> str:
@@ -126,7 +129,8 @@ def test_events_show_actor_and_reason_and_checkpoints_are_separate(owner_browser
     Event.objects.create(job=job, actor="agent:a", kind="note.warning", text="The loss is not finite.")
     Event.objects.create(job=job, actor="rank0", kind="checkpoint", text="step-00000010", attempt_number=1)
     context = owner_browser.get(reverse("run", args=[job.run.id])).context
-    assert [event.text for event in context["checkpoint_events"]] == ["step-00000010"]
+    files = owner_browser.get(reverse("run-files", args=[job.run.id])).context
+    assert [event.text for event in files["checkpoint_events"]] == ["step-00000010"]
     assert ("agent:a", "The loss is not finite.") in [
         (event.actor, event.text) for event in context["events"]
     ]
@@ -202,7 +206,9 @@ def test_a_missing_log_is_explained(owner_browser, job, query):
     assert "No attempt has begun yet." in answer.text
 
 
-@pytest.mark.parametrize("name", ["run", "run-log"])
+@pytest.mark.parametrize(
+    "name", ["run", "run-log", "run-log-download", *(tab.route for tab in TABS.values())]
+)
 def test_a_stranger_gets_404(stranger_browser, job, name):
     assert stranger_browser.get(reverse(name, args=[job.run.id])).status_code == 404
     assert stranger_browser.get(reverse("run-part", args=[job.run.id, "head"])).status_code == 404
@@ -247,3 +253,56 @@ def test_a_log_from_another_machine_shows_node_and_time(owner_browser, make_job)
     text = owner_browser.get(address).text
     assert "step &lt;8&gt;" in text
     assert f"From node {node.name}, read at 14:05:06 UTC." in text
+
+
+class TestLog:
+    LINES = ["first line", "loss 2.31", "Warning: slow", "<b>bold</b> LOSS 2.30", "last line"]
+
+    @pytest.fixture
+    def logged(self, job, node, settings):
+        """A job whose newest attempt has a log of rank 0 on this machine."""
+        Attempt.objects.create(job=job, node=node, number=1, directory="attempts/x")
+        directory = AttemptDirectory(settings.NODE_DIR / "attempts/x")
+        directory.log.mkdir(parents=True)
+        placement = Placement(
+            job=job.id, run=job.run.id, attempt=1, node="a", world_size=1, master_addr="", master_port=0, seats=(),
+            threads_per_rank=1, lock_dir="", data_dir="", corpus_root="",
+        )  # fmt: skip
+        directory.write_placement(placement)
+        (directory.log / "rank0.log").write_text("\n".join([*self.LINES, ""]))
+        return job
+
+    def test_a_search_ignores_case_and_shows_line_numbers(self, owner_browser, logged):
+        text = owner_browser.get(reverse("run-log", args=[logged.run.id]), {"q": "LOSS"}).text
+        assert "loss 2.31" in text and "&lt;b&gt;bold&lt;/b&gt; LOSS 2.30" in text and "last line" not in text
+        assert '<i class="log-number">4</i>' in text and "2 of 5 lines" in text
+
+    def test_a_text_that_no_line_holds_is_repeated_escaped(self, owner_browser, logged):
+        text = owner_browser.get(reverse("run-log", args=[logged.run.id]), {"q": "<script>"}).text
+        assert "No line contains “&lt;script&gt;”" in text
+
+    def test_the_whole_log_is_downloaded(self, owner_browser, viewer_browser, logged):
+        for browser in (owner_browser, viewer_browser):
+            answer = browser.get(reverse("run-log-download", args=[logged.run.id]))
+            assert b"".join(answer).decode().splitlines() == self.LINES
+            assert f"{logged.run.id}-rank0.log" in answer["Content-Disposition"]
+
+    def test_a_log_that_is_not_there_is_explained(self, owner_browser, logged):
+        answer = owner_browser.get(
+            reverse("run-log-download", args=[logged.run.id]), {"rank": "3"}, follow=True
+        )
+        assert answer.status_code == 200 and "Rank 3 has not written anything yet." in answer.text
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_a_search_finds_what_a_plain_reading_finds(self, tmp_path, seed):
+        drawn = random.Random(seed)
+        words = ["loss", "LOSS", "é", "\t", "", "x" * 300, "step 10"]
+        lines = [" ".join(drawn.choices(words, k=drawn.randrange(5))) for _ in range(drawn.randrange(1500))]
+        path = tmp_path / "rank0.log"
+        path.write_bytes("\n".join(lines).encode() + drawn.choice([b"", b"\n", b"\xff broken"]))
+        wanted = drawn.choice(["loss", "STEP", "É", "nowhere"])
+        found = log_search.search_file(path, wanted)
+        plain = path.read_bytes().decode("utf-8", "replace").split("\n")
+        expected = [(n, line) for n, line in enumerate(plain, 1) if wanted.lower() in line.lower()]
+        assert found.num_matches == len(expected)
+        assert found.lines == expected[-log_search.MATCHES_LIMIT :]

@@ -11,6 +11,7 @@ from dashboard.pages.runs import timeline
 from jobs.models import StepTimeline, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
+from tests.dashboard.page_text import read_run_page
 
 HTMX = {"HX-Request": "true"}
 
@@ -55,7 +56,7 @@ def file_of(job, content=b"packed") -> TraceFile:
 
 def test_the_timeline_has_a_row_per_stage_with_numbered_micro_batches(owner_browser, job):
     record(job)
-    text = owner_browser.get(reverse("run", args=[job.run.id])).text
+    text = read_run_page(owner_browser, job.run.id)
     assert text.count('class="timeline-strip"') == 2
     assert "stage 0" in text and "stage 1" in text
     assert '<rect class="mark-forward" x="25.0%" width="25.0%"' in text

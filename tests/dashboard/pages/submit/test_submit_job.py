@@ -147,7 +147,8 @@ def test_a_closed_pool_is_refused(browser):
 
 
 def test_a_viewer_may_not_submit(viewer_browser, node):
-    assert viewer_browser.get(SUBMIT).status_code == 404
+    answer = viewer_browser.get(SUBMIT)
+    assert answer.status_code == 403 and "You are a viewer." in answer.text
     assert viewer_browser.post(SUBMIT, fields_of(preset("demo"))).status_code == 404
     assert viewer_browser.post(CHECK, fields_of(preset("demo"))).status_code == 404
     assert not Job.objects.exists()

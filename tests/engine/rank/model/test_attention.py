@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.rank.model.attention import Attention, CrossAttention
-from engine.rank.model.positions import apply_rotary, sinusoidal
+from engine.rank.model.positions import Rotary, apply_rotary, sinusoidal
 from engine.rank.model.tensor_parallel import UNSHARDED
 from tests.engine.rank.shapes import spec_for_family
 
@@ -39,7 +39,8 @@ def test_attention_is_softmax_of_scaled_products_times_values(name: str, causal:
     q, k, v = attention.query_key_value(x_BSH).split((32, keys, keys), dim=-1)
     q, k, v = _heads(q, heads), _heads(k, kv_heads), _heads(v, kv_heads)
     if name == "Llama":
-        q, k = apply_rotary(q), apply_rotary(k)
+        rotary = Rotary(32 // heads)
+        q, k = apply_rotary(q, rotary), apply_rotary(k, rotary)
     if causal:
         mask, may_look = None, torch.ones(16, 16, dtype=torch.bool).tril()
     else:
@@ -65,7 +66,7 @@ def test_cross_attention_reads_keys_and_values_from_the_source() -> None:
 def test_products_of_rotary_queries_and_keys_depend_on_the_distance_alone() -> None:
     random = torch.Generator().manual_seed(1)
     q, k = torch.randn(8, generator=random), torch.randn(8, generator=random)
-    rotated_q, rotated_k = (apply_rotary(t.expand(1, 1, 12, 8))[0, 0] for t in (q, k))
+    rotated_q, rotated_k = (apply_rotary(t.expand(1, 1, 12, 8), Rotary(8))[0, 0] for t in (q, k))
     assert (rotated_q[5] @ rotated_k[2]).item() == pytest.approx(
         (rotated_q[10] @ rotated_k[7]).item(), abs=1e-5
     )

@@ -1,0 +1,1 @@
+"""Package of the client, and the snippet that logs from a script."""

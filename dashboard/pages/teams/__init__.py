@@ -1,0 +1,1 @@
+"""Pages of teams and people: members, invitations, accounts, audit log."""

@@ -1,0 +1,1 @@
+"""Supported model families, one module each."""

@@ -1,0 +1,1 @@
+"""Description of model families: fields of config.json, names and storage of weights."""
