@@ -9,10 +9,10 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.access import get_scope
+from dashboard.charts.panel_markup import render_panel
 from dashboard.charts.panels import Panel
 from dashboard.html.badges import (
     ATTEMPT_BADGES,
@@ -25,7 +25,6 @@ from dashboard.html.badges import (
 )
 from dashboard.html.markup import ago, ahead, badge_markup, cut_middle, icon, job_badge, tone_badge
 from dashboard.html.navigation import NavigationItem
-from dashboard.html.panel_markup import render_panel
 from dashboard.html.shown_rows import MORE, ShownRows
 from dashboard.pages.jobs.actions import JobAction, list_actions
 from dashboard.pages.people import roles

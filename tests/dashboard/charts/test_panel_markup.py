@@ -7,8 +7,8 @@ import random
 import pytest
 from django.template.loader import render_to_string
 
+from dashboard.charts.panel_markup import MARKS, render_panel
 from dashboard.charts.panels import SECTIONS, Panel, get_metric
-from dashboard.html.panel_markup import MARKS, render_panel
 
 PARTS = (
     "loss",
