@@ -59,6 +59,7 @@ class NodeDetail(NodeOut):
     state: str  # in one word: unreachable, failed, stopped, an admin state, suspect, or ready
     allocation: str  # idle, mixed or full
     events: list[NodeEventOut]  # newest first, at most 100
+    num_events: int  # also the older ones
 
 
 class NodePage(Schema):
@@ -97,6 +98,7 @@ class TokenCreated(TokenOut):
 
 class Tokens(Schema):
     items: list[TokenOut]
+    total: int  # also those beyond `items`
 
 
 class TokenLifetimeIn(RequestBody):

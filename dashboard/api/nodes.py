@@ -92,7 +92,7 @@ def tokens(request: HttpRequest, name: str) -> dict[str, Any]:
     """The join tokens of a pool, newest first, at most 100; for admins. Their texts are not stored."""
     get_scope(request).must_be_admin()
     found = get_object_or_404(Pool, name=name).node_tokens.select_related("pool").order_by("-id")
-    return {"items": [_token(token) for token in found[:EVENTS_LIMIT]]}
+    return {"items": [_token(token) for token in found[:EVENTS_LIMIT]], "total": found.count()}
 
 
 @router.post("/pools/{name}/tokens", response={201: TokenCreated, 404: Refusal, 422: Refusal})
@@ -130,6 +130,7 @@ def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
             {**{name: getattr(event, name) for name in columns}, "device": event.device_id}
             for event in node.events.order_by("-id")[:EVENTS_LIMIT]
         ],
+        "num_events": node.events.count(),
     }
 
 

@@ -83,3 +83,4 @@ class MetricOut(Schema):
 class MetricsOut(Schema):
     metrics: list[MetricOut]
     missing: dict[str, dict[str, tuple[str, str]]]  # source -> metric -> status, reason
+    total: int  # series that were found, also those beyond the limit

@@ -19,12 +19,14 @@ from dashboard.api.jobs import page_url
 from dashboard.api.paging import page
 from dashboard.api.run_shapes import MetricsOut, RunDetail, RunPage, SummaryOut
 from dashboard.api.shapes import LogOut, Refusal
+from dashboard.charts.metric_search import FIND_CHARS, build_matcher
 from dashboard.server import replies
 from engine.request_limits import FILE_PAGE_ROWS, OFFSET, PAGE_ROWS
 from engine.telemetry.metrics import BY_NAME
 from jobs import runs, series
 from jobs.attempts import logs
 from jobs.models import Run, RunMetric, RunParam, RunTag
+from jobs.series.metric_units import get_unit
 
 router = Router(tags=["runs"])
 # Columns of a row of the list; the specs and plans of a hundred jobs are megabytes.
@@ -32,6 +34,7 @@ ROW_COLUMNS = ("id", "external_id", "job_id", "name", "job__state", "state", "jo
                "owner__username", "created_at", "project__name", "started_at", "ended_at", "job__started_at",
                "job__ended_at", "last_seen_at", "archived_at", "origin", "note", "parent_id")  # fmt: skip
 PARTS: dict[str, Any] = {"params": RunParam, "tags": RunTag}  # of a run, in lists only if they are asked for
+METRICS_LIMIT = 100_000
 ID_PLACEHOLDER = "0" * 12  # replaced by the ids in addresses
 
 
@@ -73,10 +76,22 @@ def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
 
 
 @router.get("/runs/{run_id}/metrics", response={200: MetricsOut, 404: Refusal})
-def metrics(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    """Every series of the run with its newest value, and every missing reading with its reason."""
+def metrics(
+    request: HttpRequest,
+    run_id: str,
+    find: str = Query("", max_length=FIND_CHARS),
+    limit: int | None = Query(None, ge=1, le=METRICS_LIMIT),
+    offset: int = Query(0, ge=0, le=OFFSET),
+) -> HttpResponse:
+    """The series of the run by name, each with its newest value, and every missing reading with its reason.
+    `find`: those whose names contain each of these words. `limit`: as many, from `offset` on; by default all."""
     run = get_scope(request).get(Run, run_id)
-    return {"metrics": [_metric(name) for name in series.names(run.id)], "missing": run.missing}
+    found = series.names(run.id, build_matcher(find) if find.strip() else None)
+    shown = found[offset : None if limit is None else offset + limit]
+    reply = {"metrics": [_metric(name) for name in shown], "missing": run.missing, "total": len(found)}
+    return replies.json_reply(
+        reply
+    )  # has the form of MetricsOut; validating 20,000 names took most of the request
 
 
 @router.get("/runs/{run_id}/logs", response={200: LogOut, 404: Refusal})
@@ -177,7 +192,7 @@ def _metric(name: series.SeriesName) -> dict[str, Any]:
     return {
         "metric": name.metric,
         "source": name.source,
-        "unit": row.unit if row else "",
+        "unit": get_unit(name.metric),
         "label": row.label if row else name.metric,
         "count": name.count,
         "last": name.last_value if is_finite else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -44,5 +44,11 @@ def build_search(
 
 def find_names(recorded: Collection[str], text: str) -> set[str]:
     """The metrics whose names contain each word of `text`, in any case."""
+    is_found = build_matcher(text)
+    return {name for name in recorded if is_found(name)}
+
+
+def build_matcher(text: str) -> Callable[[str], bool]:
+    """Whether a name contains each word of a text, in any case."""
     words = text.lower().split()
-    return {name for name in recorded if all(word in name.lower() for word in words)}
+    return lambda name: all(word in name.lower() for word in words)

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from dashboard.html.badges import JOB_BADGES, Badge
 from dashboard.html.format import ABSENT, DURATION_UNITS, as_eta
 
+CUT_LONG, CUT_TAIL = 24, 12  # characters; shared/names.js has the same
 SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
 
 
@@ -19,6 +20,14 @@ def icon(name: str) -> SafeString:
     return format_html(
         '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static(SPRITE), name
     )
+
+
+def cut_middle(name: str) -> SafeString:
+    """Render a name that is cut in the middle where there is too little room: its ends tell it apart."""
+    text = str(name)
+    at = len(text) - CUT_TAIL if len(text) > CUT_LONG else len(text)
+    parts = format_html_join("", "<span>{}</span>", ((part,) for part in (text[:at], text[at:]) if part))
+    return format_html('<span class="cut">{}</span>', parts)
 
 
 def tone_badge(tone: str, icon_name: str, text: str) -> SafeString:

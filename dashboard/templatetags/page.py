@@ -9,10 +9,11 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from dashboard.access import get_scope
+from dashboard.charts.panel_markup import render_panel
+from dashboard.charts.panels import Panel
 from dashboard.html.badges import (
     ATTEMPT_BADGES,
     DEVICE_BADGES,
@@ -22,8 +23,9 @@ from dashboard.html.badges import (
     WAITING_BADGES,
     Badge,
 )
-from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
+from dashboard.html.markup import ago, ahead, badge_markup, cut_middle, icon, job_badge, tone_badge
 from dashboard.html.navigation import NavigationItem
+from dashboard.html.shown_rows import MORE, ShownRows
 from dashboard.pages.jobs.actions import JobAction, list_actions
 from dashboard.pages.people import roles
 from dashboard.pages.submit.spec_fields import SpecField
@@ -34,7 +36,6 @@ from jobs.nodes.heartbeat import current_state
 from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
-CUT_LONG, CUT_TAIL = 24, 12  # characters; shared/names.js has the same
 register = template.Library()
 for _tag in (icon, tone_badge, job_badge, ahead, ago):
     register.simple_tag(_tag)
@@ -104,6 +105,16 @@ def navigation_items(context: dict[str, Any]) -> list[tuple[NavigationItem, bool
     return [(item, current == item.route or current in item.child_routes) for item in urls.NAVIGATION]
 
 
+@register.inclusion_tag("parts/shown.html", takes_context=True)
+def shown(context: dict[str, Any], rows: ShownRows, rest: str = "", page: str = "") -> dict[str, Any]:
+    """Render '50 of 312' with a link to all rows, or with `rest`, which says where they are. `page`: its address, where
+    the list is part of another response."""
+    values = context["request"].GET.copy()
+    if rows.name not in values.getlist(MORE):
+        values.appendlist(MORE, rows.name)
+    return {"rows": rows, "rest": rest, "address": f"{page}?{values.urlencode()}"}
+
+
 @register.simple_tag(takes_context=True)
 def may_submit(context: dict[str, Any]) -> bool:
     """Whether the person may submit jobs for some team."""
@@ -150,13 +161,14 @@ def nth(values: Sequence[Any], index: int) -> Any:
     return values[index]
 
 
-@register.filter
-def cut_middle(name: str) -> SafeString:
-    """Render a name that is cut in the middle where there is too little room: its ends tell it apart."""
-    text = str(name)
-    at = len(text) - CUT_TAIL if len(text) > CUT_LONG else len(text)
-    parts = format_html_join("", "<span>{}</span>", ((part,) for part in (text[:at], text[at:]) if part))
-    return format_html('<span class="cut">{}</span>', parts)
+register.filter(cut_middle)
+
+
+@register.simple_tag
+def chart_panel(
+    panel: Panel, state: str = "", absences: Sequence[Any] = (), sources: Sequence[Any] = ()
+) -> SafeString:
+    return render_panel(panel, state, absences, sources)
 
 
 @register.filter

@@ -19,6 +19,7 @@ class RunDifferences:
     same: list[tuple[str, str]]
     facets: dict[str, dict[str, str]]  # parameter or tag that differs -> run -> value
     groupable: list[str]  # the facets that make groups
+    num_hidden: int = 0  # parameters and tags that differ and are no facet: too many values
 
 
 def find_differences(runs: Sequence[Run]) -> RunDifferences:
@@ -37,4 +38,6 @@ def find_differences(runs: Sequence[Run]) -> RunDifferences:
     keys = [*groups, *(key for key, _ in differ if key not in set(groups))]
     facets = keys[: MAX_FACET_VALUES // max(1, len(runs))]
     groupable = [key for key in groups or keys if key in set(facets)]
-    return RunDifferences(differ, same, {key: values[key] for key in facets}, groupable)
+    return RunDifferences(
+        differ, same, {key: values[key] for key in facets}, groupable, len(keys) - len(facets)
+    )

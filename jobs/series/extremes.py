@@ -57,7 +57,10 @@ def extremes_of_runs(
     for key, chunks in snapshot.chunks.items():
         finite = [chunk for chunk in chunks if chunk.low is not None and chunk.high is not None]
         if finite:
-            ends = (min(chunk.low for chunk in finite), max(chunk.high for chunk in finite))
+            ends = (
+                min(chunk.low for chunk in finite if chunk.low is not None),
+                max(chunk.high for chunk in finite if chunk.high is not None),
+            )
             first = [
                 next(chunk for chunk in finite if ends[0] == chunk.low),
                 next(chunk for chunk in finite if ends[1] == chunk.high),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
@@ -36,29 +36,29 @@ class SeriesName:
     last_value: float
 
 
-def names(run_id: str) -> list[SeriesName]:
-    """Sorted by metric and source."""
-    found: dict[Key, SeriesName] = {}
+def names(run_id: str, is_wanted: Callable[[str], bool] | None = None) -> list[SeriesName]:
+    """Sorted by metric and source. `is_wanted`: only metrics whose names it accepts."""
+    newest: dict[Key, list[Any]] = {}  # count, last step, its time in microseconds, its value
+    accepts = None if is_wanted is None else lambda metric, source: is_wanted(metric)
     for _, _, _, metric, source, count, step, at_us, value, data in _rows(run_id):
         if data is None:
-            _add(
-                found,
-                SeriesName(metric, source, count, step, at_us / 1e6, math.nan if value is None else value),
-            )
+            if is_wanted is None or is_wanted(metric):
+                _add(newest, (metric, source), count, step, at_us, math.nan if value is None else value)
             continue
-        for key, columns in codec.decode_batch(bytes(data)):
-            last = int(columns.steps[-1])
+        for key, (steps, times_us, values) in codec.decode_batch(bytes(data), accepts):
+            last = int(steps[-1])
             _add(
-                found,
-                SeriesName(
-                    *key,
-                    count=len(columns.steps),
-                    last_step=None if last == NO_STEP else last,
-                    last_at=columns.times_us[-1].item() / 1e6,
-                    last_value=columns.values[-1].item(),
-                ),
+                newest,
+                key,
+                len(steps),
+                None if last == NO_STEP else last,
+                int(times_us[-1]),
+                float(values[-1]),
             )
-    return [found[key] for key in sorted(found)]
+    return [
+        SeriesName(*key, count, step, at_us / 1e6, value)
+        for key, (count, step, at_us, value) in sorted(newest.items())
+    ]
 
 
 def metrics_of(run_ids: Collection[str]) -> set[str]:
@@ -86,9 +86,13 @@ def _rows(run_id: str) -> list[tuple[Any, ...]]:
         return sorted(cursor.fetchall(), key=lambda row: row[:3])
 
 
-def _add(found: dict[Key, SeriesName], new: SeriesName) -> None:
-    key = (new.metric, new.source)
-    if (known := found.get(key)) is not None:
-        newest = new if new.last_at >= known.last_at else known
-        new = replace(newest, count=known.count + new.count)
-    found[key] = new
+def _add(
+    newest: dict[Key, list[Any]], key: Key, count: int, step: int | None, at_us: int, value: float
+) -> None:
+    """Plain lists: 20,000 names in ten batches took three times as long with a dataclass for each (2026-12-01)."""
+    if (known := newest.get(key)) is None:
+        newest[key] = [count, step, at_us, value]
+    elif at_us >= known[2]:
+        newest[key] = [known[0] + count, step, at_us, value]
+    else:
+        known[0] += count

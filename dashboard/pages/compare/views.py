@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard.access import get_scope
 from dashboard.charts import chart_sections, metric_search, selection
+from dashboard.html.shown_rows import ShownRows, select_shown
 from dashboard.pages.compare import bars, metric_table
 from dashboard.server.requests import UserRequest
 from jobs import series
@@ -88,10 +89,10 @@ def _selected(request: UserRequest) -> selection.RunSelection:
     )
 
 
-def _others(request: UserRequest, runs: list[Run]) -> list[Run]:
+def _others(request: UserRequest, runs: list[Run]) -> ShownRows:
     """The newest other runs, offered for adding."""
     rest = get_scope(request).seen(Run).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
-    return list(rest.select_related("job", "owner")[:OTHERS_SHOWN])
+    return select_shown(rest.select_related("job", "owner"), OTHERS_SHOWN, request.GET, "others")
 
 
 def _is_live(run: Run) -> bool:

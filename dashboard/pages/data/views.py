@@ -15,13 +15,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from dashboard.access import get_scope
 from dashboard.files.uploads import read_chunks
+from dashboard.html.shown_rows import select_shown
 from dashboard.server.replies import CSV, json_reply, to_save
 from dashboard.server.requests import UserRequest
 from engine.data import corpora, files
 from jobs import datasets
 from jobs.models import Dataset
 
-DATASETS_LIMIT, RUNS_SHOWN, ROWS_SHOWN, REFUSED_SHOWN, CLASSES_SHOWN = 500, 20, 5, 200, 30
+DATASETS_SHOWN, RUNS_SHOWN, ROWS_SHOWN, REFUSED_SHOWN, CLASSES_SHOWN = 500, 20, 5, 200, 30
 
 
 # Kind of a data set's lines -> preset with a model for them
@@ -32,7 +33,9 @@ PRESET_BY_KIND = {"text": "demo", "pairs": "translation", "classes": "classifica
 def listing(request: UserRequest) -> HttpResponse:
     found = get_scope(request).seen(Dataset).filter(archived_at=None)
     context = {
-        "datasets": found.select_related("team", "owner")[:DATASETS_LIMIT],
+        "datasets": select_shown(
+            found.select_related("team", "owner"), DATASETS_SHOWN, request.GET, "datasets"
+        ),
         "corpora": [(corpus, corpus.missing_reason()) for corpus in corpora.CORPORA],
         "may_write": get_scope(request).writable_teams().exists(),
     }
@@ -158,9 +161,8 @@ def _build_context(request: UserRequest, found: Dataset) -> dict[str, Any]:
         "refused_left": max(0, found.num_bad - REFUSED_SHOWN),
         "classes": [(name, count, 100 * count / most) for name, count in classes[:CLASSES_SHOWN]],
         "classes_left": max(0, len(classes) - CLASSES_SHOWN),
-        "runs": runs[:RUNS_SHOWN],
-        "num_runs": runs.count(),
-        "events": found.events.order_by("-id")[:RUNS_SHOWN],
+        "runs": select_shown(runs, RUNS_SHOWN, request.GET, "runs"),
+        "events": select_shown(found.events.order_by("-id"), RUNS_SHOWN, request.GET, "events"),
         "may_write": get_scope(request).can_write(found),
         "details": {name: getattr(found, name) for name in ("name", "licence", "note")},
     }

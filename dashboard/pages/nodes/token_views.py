@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.access import get_scope
 from dashboard.html.responses import answer
+from dashboard.html.shown_rows import select_shown
 from jobs.models import NodeToken, Pool
 from jobs.nodes import joining
 from jobs.states.jobs import StateError
@@ -35,7 +36,9 @@ def listing(request: HttpRequest, name: str) -> HttpResponse:
         else:
             limits = f"{joining.LEAST_TTL_HOURS:g} and {joining.MAX_TTL_HOURS:,}"
             problem = f"'{hours}' is not between {limits} hours; try 24."
-    tokens = pool.node_tokens.select_related("node").order_by("-id")[:TOKENS_SHOWN]
+    tokens = select_shown(
+        pool.node_tokens.select_related("node").order_by("-id"), TOKENS_SHOWN, request.GET, "tokens"
+    )
     context = {
         "pool": pool,
         "tokens": tokens,

@@ -11,6 +11,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from dashboard.access import Scope
+from dashboard.html.shown_rows import select_shown
 from engine.spec.spec import Problem
 from jobs.accounting import charges
 from jobs.models import Pool, PoolEvent, Share, Team
@@ -115,7 +116,7 @@ def build_changes(scope: Scope, pool: Pool) -> dict[str, Any]:
     if not scope.is_admin:
         events = events.filter(Q(team=None) | Q(team__in=scope.teams()))
     return {
-        "events": list(events[:EVENTS_SHOWN]),
+        "events": select_shown(events, EVENTS_SHOWN),
         "guaranteed": quotas.total_guaranteed(pool),
         "num_devices": quotas.num_devices(pool),
     }

@@ -11,17 +11,19 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.access import get_scope
+from dashboard.html.shown_rows import select_shown
 from dashboard.pages.reports import blocks
 from dashboard.server.requests import UserRequest
 from jobs.models import Report
 from jobs.people import sharing
 
-ROWS_LIMIT = 200
+ROWS_SHOWN = 200
 
 
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
-    found = get_scope(request).seen(Report).select_related("team", "owner")[:ROWS_LIMIT]
+    rows = get_scope(request).seen(Report).select_related("team", "owner")
+    found = select_shown(rows, ROWS_SHOWN, request.GET, "reports")
     may_write = get_scope(request).writable_teams().exists()
     return render(request, "reports/list.html", {"reports": found, "may_write": may_write})
 

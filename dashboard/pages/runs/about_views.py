@@ -11,12 +11,13 @@ from django.views.decorators.http import require_http_methods
 
 from dashboard.access import get_scope
 from dashboard.charts.colours import get_colour
+from dashboard.html.shown_rows import select_shown
 from jobs.models import Project, Run
 from jobs.tracking import run_annotations
 from jobs.tracking.external_runs import TrackingError
 
-PARAMS_LIMIT = 500
-EVENTS_LIMIT = 50
+PARAMS_SHOWN = 500
+EVENTS_SHOWN = 50
 PROJECTS_LIMIT = 200
 FIELDS = ("name", "note", "colour")
 
@@ -56,12 +57,10 @@ def _write(request: HttpRequest, run: Run) -> None:
 def build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
     """Return the context of runs/_about.html."""
     may_write = get_scope(request).can_write(run)
-    params = list(run.params.order_by("key")[: PARAMS_LIMIT + 1])
     return {
         "about_tags": list(run.tags.exclude(key__startswith="mlflow.").order_by("key")),
-        "about_events": list(run.events.order_by("-id")[:EVENTS_LIMIT]),
-        "about_params": params[:PARAMS_LIMIT],
-        "has_more_params": len(params) > PARAMS_LIMIT,
+        "about_events": select_shown(run.events.order_by("-id"), EVENTS_SHOWN, request.GET, "changes"),
+        "about_params": select_shown(run.params.order_by("key"), PARAMS_SHOWN, request.GET, "params"),
         "colour": get_colour(run),
         "may_write": may_write,
         "projects": _list_projects(run) if may_write else [],

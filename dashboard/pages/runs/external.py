@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
@@ -10,6 +10,7 @@ from django.http import QueryDict
 
 from dashboard.charts import chart_sections, metric_search, panels
 from dashboard.charts.panels import Panel
+from dashboard.html.shown_rows import select_shown
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Artefact, Run, RunMetric
 
@@ -50,19 +51,21 @@ def build_sections(run: Run, recorded: Set[str], query: QueryDict) -> dict[str, 
 
 def build_uploads(run: Run) -> dict[str, Any]:
     """Return the context of runs/_uploaded.html. The number of queries is constant."""
+    shown = select_shown(run.artefacts.order_by("path"), SHOWN)
     return {
-        "inputs": run.inputs.all()[:SHOWN],
-        "artefacts": group_artefacts(run),
-        "children": _with_state(run.children.filter(team=run.team, deletion=None)).order_by("-created_at")[
-            :SHOWN
-        ],
+        "inputs": select_shown(run.inputs.all(), SHOWN),
+        "artefacts": group_artefacts(shown),
+        "shown_artefacts": shown,
+        "children": select_shown(
+            _with_state(run.children.filter(team=run.team, deletion=None)).order_by("-created_at"), SHOWN
+        ),
     }
 
 
-def group_artefacts(run: Run) -> list[tuple[str, list[Artefact]]]:
+def group_artefacts(artefacts: Iterable[Artefact]) -> list[tuple[str, list[Artefact]]]:
     """Return the artefacts by folder, the top folder first."""
     folders: dict[str, list[Artefact]] = {}
-    for artefact in run.artefacts.order_by("path")[:SHOWN]:
+    for artefact in artefacts:
         folders.setdefault(artefact.path.rpartition("/")[0], []).append(artefact)
     return sorted(folders.items())
 

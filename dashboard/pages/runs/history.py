@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.access import Scope
+from dashboard.html.shown_rows import select_shown
 from dashboard.pages.runs import attempts
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
@@ -53,13 +54,14 @@ def build_context(run: Run, scope: Scope, records: Sequence[AttemptRecord] | Non
         return {"cost": None, "attempts": [], "events": [], "phases": [], "placement": []}
     if records is None:
         records = build_attempts(run, scope)
-    events = list(run.job.events.exclude(kind="checkpoint").order_by("-id")[:EVENTS_SHOWN])
+    events = select_shown(run.job.events.exclude(kind="checkpoint").order_by("-id"), EVENTS_SHOWN)
     newest = records[0].attempt if records else None
     return {
         "cost": get_run_cost(run),
         "attempts": [attempts.AttemptCard(record) for record in records],
         "lost_steps": sum(record.lost_steps or 0 for record in records),
-        "events": _without_repetitions(events),
+        "shown_events": events,
+        "events": _without_repetitions(list(events)),
         "phases": build_phases(newest) if newest else [],
         "phases_total_s": sum(newest.phases.values()) if newest else None,
         "placement": build_placement(newest) if newest else [],

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.access import get_scope
+from dashboard.html.shown_rows import select_shown
 from dashboard.pages.submit import origins, plan_panel, spec_check, spec_fields, sweep_form
 from dashboard.pages.submit.origins import SpecOrigin
 from dashboard.pages.submit.spec_check import Draft
@@ -92,7 +93,9 @@ def render_page(request: UserRequest, draft: Draft, origin: SpecOrigin, status: 
         ],
         "presets": presets.PRESETS,
         "templates": get_scope(request).seen(Template).select_related("team"),
-        "history": origin.template.events.order_by("-id")[:HISTORY_SHOWN] if origin.template else [],
+        "history": select_shown(origin.template.events.order_by("-id"), HISTORY_SHOWN)
+        if origin.template
+        else [],
         "source": request.POST.get("source", "fields"),
         "pools": Pool.objects.filter(is_open=True).order_by("name").values_list("name", flat=True),
         "corpora": corpora.list_corpora(settings.CORPUS_ROOT)
@@ -125,8 +128,8 @@ def _build_preview(request: UserRequest, draft: Draft, team: Team) -> dict[str, 
         "preview": {
             "sweep": preview,
             "rungs": preview.rungs[:-1],
-            "points": preview.points[:POINTS_SHOWN],
-            "refused": list(preview.refused.items())[:POINTS_SHOWN],
+            "points": select_shown(preview.points, POINTS_SHOWN),
+            "refused": select_shown(list(preview.refused.items()), POINTS_SHOWN),
         }
     }
 

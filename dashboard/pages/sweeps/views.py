@@ -17,6 +17,7 @@ from dashboard.access import get_scope
 from dashboard.charts import run_labels
 from dashboard.charts.panels import Panel
 from dashboard.html.responses import answer
+from dashboard.html.shown_rows import select_shown
 from dashboard.pages.submit import spec_check, sweep_form
 from dashboard.pages.submit import views as submit_page
 from dashboard.pages.sweeps import scatter
@@ -29,7 +30,8 @@ from jobs.sweeps import advance, progress, ranking, sweep_actions
 from jobs.sweeps.ranking import RankedRun
 
 SWEEPS_A_PAGE, ROWS_A_PAGE = 50, 100
-COMPARED = 20  # limit of the compare page
+COMPARED = 200  # limit of the compare page
+EVENTS_SHOWN = 50
 DRAWN = 30  # best runs whose series are drawn
 LEFT_OUT = ("refused", "not submitted")
 
@@ -113,7 +115,7 @@ def _build_context(request: UserRequest, sweep: Sweep) -> dict[str, Any]:
         "scatters": scatter.build_scatters(definition, rows),
         "rungs": progress.decided_rungs(sweep, rows),
         "compared": [row.run.id for row in rows if row.run and row.position][:COMPARED],
-        "history": sweep.events.order_by("-id")[:50],
+        "history": select_shown(sweep.events.order_by("-id"), EVENTS_SHOWN, request.GET, "events"),
         "may_write": get_scope(request).can_write(sweep),
     }
 

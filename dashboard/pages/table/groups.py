@@ -50,7 +50,7 @@ class RunGroups:
     groups: list[RunGroup]
     columns: list[TableColumn]
     total: int  # runs in all groups
-    is_cut: bool
+    num_groups: int  # also those beyond the limit
 
 
 def build_groups(matching: QuerySet[Run], state: TableState, limit: int | None = GROUPS_LIMIT) -> RunGroups:
@@ -67,7 +67,7 @@ def build_groups(matching: QuerySet[Run], state: TableState, limit: int | None =
     groups.sort(key=lambda group: (-group.count, group.names))
     _sort_groups(groups, state, numeric)
     shown = groups[:limit]
-    return RunGroups(shown, numeric, sum(group.count for group in groups), len(groups) > len(shown))
+    return RunGroups(shown, numeric, sum(group.count for group in groups), len(groups))
 
 
 def _read_values(matching: QuerySet[Run], fields: list[runs.Field]) -> Iterable[Sequence[Any]]:

@@ -23,7 +23,7 @@ from jobs.models import Run, RunMetric, RunParam, RunTag
 from jobs.runs.directions import best_value
 
 ROWS_A_PAGE = 100
-DIFFERING_LIMIT = 20
+DIFFERING_SHOWN = 20
 # Columns that rows need; the specs and plans of a hundred runs are megabytes.
 RUN_COLUMNS = ("id", "name", "note", "colour", "created_at", "archived_at", "origin", "state", "started_at", "ended_at",
           "team_id", "owner_id", "project_id", "parent__name", "parent__deletion_id", "job__state", "job__step",
@@ -64,6 +64,15 @@ class TablePage:
     columns: list[TableColumn]
     total: int  # runs on all pages
     first: int  # number of the first row of this page, from 1
+    num_differing: int = 0  # parameters in which its runs differ, where these are columns
+
+    @property
+    def num_shown_differing(self) -> int:
+        return min(self.num_differing, DIFFERING_SHOWN)
+
+    @property
+    def num_hidden_columns(self) -> int:
+        return self.num_differing - self.num_shown_differing
 
     @property
     def last(self) -> int:
@@ -77,21 +86,22 @@ def build_page(found: QuerySet[Run], state: TableState, all_runs: QuerySet[Run],
     ordered = runs.ordered(found, state.sort, is_descending=state.is_descending)
     ids, total = runs.page_of(ordered, first, ROWS_A_PAGE, is_narrowed=bool(state.filter.strip()))
     shown = [*state.pinned, *(run_id for run_id in ids if run_id not in state.pinned)]
-    return TablePage(*_build_rows(shown, state, all_runs, now), total=total, first=first + 1)
+    rows, columns, num_differing = _build_rows(shown, state, all_runs, now)
+    return TablePage(rows, columns, total, first + 1, num_differing)
 
 
 def build_rows_by_id(
     ids: Iterable[str], state: TableState, all_runs: QuerySet[Run], now: datetime
 ) -> TablePage:
     """Return some rows again, in no particular order. No value is marked as the best: the other rows are not read."""
-    rows, columns = _build_rows(list(ids)[:ROWS_A_PAGE], state, all_runs, now, is_page=False)
+    rows, columns, _ = _build_rows(list(ids)[:ROWS_A_PAGE], state, all_runs, now, is_page=False)
     return TablePage(rows, columns, len(rows), 1)
 
 
 def _build_rows(
     ids: list[str], state: TableState, all_runs: QuerySet[Run], now: datetime, *, is_page: bool = True
-) -> tuple[list[TableRow], list[TableColumn]]:
-    shown = build_columns(ids, state)
+) -> tuple[list[TableRow], list[TableColumn], int]:
+    shown, num_differing = _limit_differing(build_columns(ids, state), state)
     cells_by_run = build_cells(ids, shown, all_runs, now)
     children = _count_children(all_runs, ids)
     for n, column in enumerate(shown):  # heads of numeric columns are aligned right
@@ -118,7 +128,14 @@ def _build_rows(
         )
         for run, tags, cells in cells_by_run
     ]
-    return rows, shown
+    return rows, shown, num_differing
+
+
+def _limit_differing(shown: list[TableColumn], state: TableState) -> tuple[list[TableColumn], int]:
+    """Return the columns of a page, with the first DIFFERING_SHOWN that were not selected, and the number of those."""
+    differing = [column for column in shown if column.field not in state.columns]
+    dropped = {column.field for column in differing[DIFFERING_SHOWN:]}
+    return [column for column in shown if column.field not in dropped], len(differing)
 
 
 def build_columns(ids: list[str], state: TableState) -> list[TableColumn]:
@@ -169,7 +186,7 @@ def _differing_columns(ids: list[str], state: TableState) -> list[TableColumn]:
         for row in counted.order_by("-num_runs", "key")
         if row["num_values"] > 1 or row["num_runs"] < len(ids)
     ]
-    return [columns.build_column(runs.Field("param", key), state) for key in keys[:DIFFERING_LIMIT]]
+    return [columns.build_column(runs.Field("param", key), state) for key in keys]
 
 
 def _read_values(ids: list[str], shown: list[TableColumn]) -> dict[tuple[str, runs.Field], Any]:

@@ -58,7 +58,7 @@ function valueOrWord({ line, x, value }) {
 export function showTable(plot, { title, unit, x }) {
   const rows = rowsOf(plot);
   const [shown, all] = [MAX_TABLE_ROWS, rows.length].map((count) => count.toLocaleString("en"));
-  const more = rows.length > MAX_TABLE_ROWS ? `, the first ${shown} of ${all} rows` : "";
+  const more = rows.length > MAX_TABLE_ROWS ? `, the first ${shown} of ${all} rows (CSV has all)` : "";
   const className = "btn btn-plain btn-tiny push";
   const bar = create("form", { method: "dialog", className: "card-head" },
     create("h2", {}, `${title}${more}`), create("button", { className }, "Close"));

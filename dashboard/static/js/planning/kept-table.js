@@ -67,7 +67,7 @@ export function renderTable(state, front, onHover) {
   });
   required(document, "[data-table]").replaceChildren(
     create("thead", {}, create("tr", {}, create("th", {}, "Run"), ...titles)),
-    create("tbody", {}, ...body, ...moreRow(rows.length - MAX_ROWS, columns.length + 1)),
+    create("tbody", {}, ...body, ...moreRow(rows.length, columns.length + 1)),
   );
 }
 
@@ -88,8 +88,9 @@ function nameCell(row, state, isOnFront) {
   return create("td", {}, swatch(state.stroke(row)), " ", link, ...badge);
 }
 
-/** @param {number} count of runs that are left out @param {number} colSpan */
+/** @param {number} count of all runs @param {number} colSpan */
 function moreRow(count, colSpan) {
-  if (count <= 0) return [];
-  return [create("tr", {}, create("td", { className: "quiet", colSpan }, `and ${count} more`))];
+  if (count <= MAX_ROWS) return [];
+  const text = `${MAX_ROWS} of ${count.toLocaleString("en")}: drag along an axis to keep fewer`;
+  return [create("tr", {}, create("td", { className: "quiet", colSpan }, text))];
 }

@@ -105,6 +105,8 @@ class TradeoffsPage {
     address.search = "";
     for (const id of [...state.kept].slice(0, MAX_COMPARED)) address.searchParams.append("run", id);
     compare.href = address.href;
+    const isMany = state.kept.size > MAX_COMPARED;
+    required(compare, "[data-count]").textContent = isMany ? `${MAX_COMPARED} of ${state.kept.size}` : "";
     for (const axis of /** @type {const} */ (["x", "y"])) {
       required(document, `[data-best=${axis}]`).textContent = GOAL_TEXTS[state.best[axis]];
       required(document, `[data-log=${axis}]`).setAttribute("aria-pressed", String(state.log[axis]));

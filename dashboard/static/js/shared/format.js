@@ -16,7 +16,7 @@ const SUFFIXES = {
   bytes: "", bytes_per_s: "/s", w: "W", j: "J", hz: "Hz", flops_per_s: "FLOP/s", tokens: "", tokens_per_s: "/s",
   per_s: "/s",
 };
-/** @type {Record<string, string>} Units that people log in, shown as they are; dashboard/html/format.py has the same. */
+/** @type {Record<string, string>} Units that people log in, shown as they are; as in dashboard/html/format.py. */
 export const PLAIN_SUFFIXES = {
   ms: "ms", us: "µs", ns: "ns", h: "h", kb: "kB", mb: "MB", gb: "GB", kib: "KiB", mib: "MiB", gib: "GiB",
   kwh: "kWh", wh: "Wh", mhz: "MHz", ghz: "GHz", celsius: "°C",
