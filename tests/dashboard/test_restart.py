@@ -79,7 +79,7 @@ def test_a_step_that_cannot_be_reached_is_refused_with_the_others(stuck):
 
 
 def test_the_page_offers_it_with_a_question_and_to_writers_only(stuck, browser_of, owner, viewer):
-    page = reverse("run", args=[stuck.run.id])
+    page = reverse("run-files", args=[stuck.run.id])
     answer = browser_of(owner).get(page).text
     assert "Start from step 0" in answer and "given up for good" in answer and "Start from step 40" in answer
     assert "Start from step" not in browser_of(viewer).get(page).text
