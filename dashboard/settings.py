@@ -246,7 +246,7 @@ SILENT_RUN_LIMIT_S = env.whole(
     "A logged run silent for this long counts as killed; 0: never.",
 )
 BIN_KEEP_S = env.whole(
-    "FOURWALLS_BIN_KEEP_S", 604_800, "s", "Deleted runs and projects stay in the bin for this long."
+    "FOURWALLS_BIN_KEEP_S", 604_800, "s", "Deleted runs and projects stay in the bin so long."
 )
 PREEMPT_AFTER_S = env.whole(
     "FOURWALLS_PREEMPT_AFTER_S", 300, "s", "No attempt is preempted sooner after its start."

@@ -1,4 +1,4 @@
-"""Charts that scripts log by `plot.line(...)` and the like, as tables."""
+"""Charts of `plot.line()` and the like, as tables."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ OTHER_VARIABLES = (
     Variable("FOURWALLS_DIR", "path", "fourwalls-runs", "Client: folder of the spool."),
     Variable("FOURWALLS_RUN_ID", "text", "", "Client: id of the run, shared by the ranks of one launch."),
     Variable("FOURWALLS_FINISH_S", "number", "30", "Client: how long finish() waits for the server.", "s"),
+    Variable("FOURWALLS_SILENT", "flag", "0", "Client: print nothing to the terminal."),
     Variable("FOURWALLS_SYSTEM_METRICS", "flag", "1", "Client: read the machine."),
     Variable("FOURWALLS_SYSTEM_S", "number", "2", "Client: interval between readings of the machine; 0: none.", "s"),
     Variable("FOURWALLS_FSYNC_S", "number", "5", "Client: how much of the log a power cut may take.", "s"),
