@@ -245,9 +245,7 @@ SILENT_RUN_LIMIT_S = env.whole(
     "s",
     "A logged run silent for this long counts as killed; 0: never.",
 )
-BIN_KEEP_S = env.whole(
-    "FOURWALLS_BIN_KEEP_S", 604_800, "s", "Deleted runs and projects stay in the bin so long."
-)
+BIN_KEEP_S = env.whole("FOURWALLS_BIN_KEEP_S", 604_800, "s", "Deleted runs and projects stay for this long.")
 PREEMPT_AFTER_S = env.whole(
     "FOURWALLS_PREEMPT_AFTER_S", 300, "s", "No attempt is preempted sooner after its start."
 )
