@@ -8,6 +8,7 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -109,7 +110,8 @@ def navigation_items(context: dict[str, Any]) -> list[tuple[NavigationItem, bool
 def shown(context: dict[str, Any], rows: ShownRows, rest: str = "", page: str = "") -> dict[str, Any]:
     """Render '50 of 312' with a link to all rows, or with `rest`, which says where they are. `page`: its address, where
     the list is part of another response."""
-    values = context["request"].GET.copy()
+    request = context.get("request")  # none in a part that is sent as text
+    values = request.GET.copy() if request else QueryDict(mutable=True)
     if rows.name not in values.getlist(MORE):
         values.appendlist(MORE, rows.name)
     return {"rows": rows, "rest": rest, "address": f"{page}?{values.urlencode()}"}

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 # Where one signs in, and what answers without an account
-OPEN = {"login/", "login/nonsense/", "healthz", "readyz"}
+OPEN = {"login/", "login/nonsense/", "healthz", "readyz", "client", "client/"}
 
 
 def addresses(resolver: URLResolver | None = None, prefix: str = "") -> list[str]:

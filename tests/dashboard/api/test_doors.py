@@ -18,16 +18,19 @@ from jobs.models import (
     Attempt,
     Checkpoint,
     Dataset,
+    Deletion,
     Job,
     Membership,
     Node,
     NodeToken,
+    Project,
+    Run,
     Team,
     Trace,
     TraceFile,
 )
 from jobs.people import api_tokens
-from jobs.tracking import artefacts, versions
+from jobs.tracking import artefacts, deletion, versions
 
 READS = [
     "/api/v1/openapi.json",
@@ -72,6 +75,10 @@ READS = [
     "/api/v1/datasets",
     "/api/v1/datasets/{dataset}",
     "/api/v1/datasets/{dataset}/refused",
+    "/api/v1/projects",
+    "/api/v1/projects/{project}",
+    "/api/v1/bin",
+    "/api/v1/bin/{deletion}",
 ]
 # What the writer of a run reports
 REPORTED = (
@@ -111,6 +118,10 @@ WRITES = [
     ("post", "/api/v1/datasets?file_name=x.txt"),
     ("post", "/api/v1/datasets/{dataset}/keep"),
     ("delete", "/api/v1/datasets/{dataset}"),
+    ("delete", "/api/v1/runs/{run}"),
+    *[("post", path) for path in ("/api/v1/projects", "/api/v1/projects/move", "/api/v1/bin")],
+    *[(method, "/api/v1/projects/{project}") for method in ("patch", "delete")],
+    ("post", "/api/v1/bin/{deletion}/restore"),
 ]
 # For admins; to everybody else there is no such thing.
 GOVERNS = [
@@ -158,6 +169,18 @@ def _trace_of(job):
     return TraceFile.objects.get_or_create(trace=trace, rank=0, defaults=given)[0].id
 
 
+def _project_of(job):
+    return Project.objects.get_or_create(team=job.team, name="vision")[0].id
+
+
+def _deletion_of(job):
+    found = Deletion.objects.filter(team=job.team).first()
+    if found is None:
+        row = Run.objects.create(team=job.team, owner=job.owner, name="deleted", state="finished")
+        (found,) = deletion.delete_runs(Run.objects.filter(id=row.id), actor="olga")
+    return found.id
+
+
 def at(path, job):
     artefact = _artefact_of(job.run)
     _make_version(job.run)
@@ -174,6 +197,8 @@ def at(path, job):
         step=_checkpoint_of(job) if "{step}" in path else 0,
         trace=_trace_of(job) if "{trace}" in path else 0,
         dataset=_dataset_of(job) if "{dataset}" in path else "",
+        project=_project_of(job) if "{project}" in path else 0,
+        deletion=_deletion_of(job) if "{deletion}" in path else 0,
     )
 
 
@@ -182,8 +207,9 @@ def write(client, method, path, job):
     bodies = {"templates": {"name": "x", "spec": {}}, "writers": {"stream": "x"}, "params": {"params": {}},
               "clock": {"stream": "x", "began_at": 1, "at": 2, "seconds": {"step": 1}}, "hosts": {"name": "box"},
               "missing": {"source": "run", "missing": {}}}  # fmt: skip
-    bodies |= {"move": {"where": "front"}, "priority": {"priority": "low"}, "media": {"entries": []},
+    bodies |= {"}/move": {"where": "front"}, "priority": {"priority": "low"}, "media": {"entries": []},
                "console": {"first": 0, "lines": []}, "alerts": {"title": "x"},
+               "projects/move": {"runs": [job.run.id]}, "projects": {"name": "x"}, "v1/bin": {"runs": [job.run.id]},
                "versions": {"name": "x", "prefix": "x", "digest": "x"}}  # fmt: skip
     body = next((body for word, body in bodies.items() if word in path), {})
     return getattr(client, method)(at(path, job), json.dumps(body), content_type="application/json")
@@ -228,7 +254,7 @@ def test_every_operation_is_tried_above(job, client_of):
         for path, methods in client_of("owner").get("/api/v1/openapi.json").json()["paths"].items()
         for method in methods
     }
-    with_ids = ("job", "run", "sweep", "template", "artefact", "trace", "dataset")
+    with_ids = ("job", "run", "sweep", "template", "artefact", "trace", "dataset", "project", "deletion")
     names = {f"{{{name}}}": f"{{{name}_id}}" for name in with_ids}
     names |= {"node-1/cordon": "{node_id}/{verb}", "node-1": "{node_id}", "cpu-0": "{device_id}"}
     names |= {"pools/default": "pools/{name}", "tokens/1": "tokens/{token_id}"}

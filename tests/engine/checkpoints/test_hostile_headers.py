@@ -156,7 +156,6 @@ HOSTILE: list[tuple[Callable[[Path], None], str]] = [
     *[(edit_json("config.json", lambda v, s=size, x=bad: v.update({s: x})), size)
       for size in SIZES for bad in ("12", -1, 0, 2.5, True, [], {}, 10**30)],
     *[(edit_json("config.json", lambda v, s=size: v.pop(s) and v), "") for size in ("vocab_size", "n_layer", "n_embd")],
-    (edit_json("config.json", lambda v: v.update(rope_parameters=[1])), "rope_parameters"),
     (edit_json("config.json", lambda v: v.update(tie_word_embeddings="yes")), "tie_word_embeddings"),
     (edit_json("config.json", lambda v: v.update(vocab_size=300)), "wte.weight is 256 x 32 instead of 300 x 32"),
     (lambda f: (f / "config.json").write_text("[" * 100_000), "config.json cannot be read"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from pathlib import Path
@@ -66,6 +67,13 @@ def write_base(spec: Spec, folder: Path) -> tuple[Path, WholeModel]:
     return folder / "base", model.eval()
 
 
+def find_tolerance(model: nn.Module) -> float:
+    """Difference that rounding alone may make: some draws saturate a softmax, where fp32 and fp64 differ by 7e-5."""
+    expected = logits(model)
+    rounding = (logits(copy.deepcopy(model).double()) - expected).abs().max()
+    return float(TOLERANCE * max(1, expected.abs().max()) + 4 * rounding)
+
+
 def draw_adapted(rng: random.Random) -> tuple[str, Spec]:
     name = rng.choice(list(MODELS))
     adapter = {
@@ -93,12 +101,10 @@ def test_exported_adapters_compute_the_same_in_peft(index: int, tmp_path: Path) 
     loaded = peft.PeftModel.from_pretrained(load_transformers_model(base), tmp_path / "exported").eval()
     expected = logits(model.eval())
     assert (logits(plain) - expected).abs().max() > 1e-2, "the adapters change the model"
-    assert (logits(loaded) - expected).abs().max() < TOLERANCE * max(1, expected.abs().max()), (
-        name,
-        spec.adapter,
-    )
+    tolerance = find_tolerance(model)
+    assert (logits(loaded) - expected).abs().max() < tolerance, (name, spec.adapter)
     merged = logits(loaded.merge_and_unload())
-    assert (merged - expected).abs().max() < 10 * TOLERANCE * max(1, expected.abs().max())
+    assert (merged - expected).abs().max() < 10 * tolerance
 
 
 @pytest.mark.parametrize("index", range(CASES))
@@ -134,7 +140,7 @@ def test_adapters_that_peft_saved_are_merged_into_their_base(index: int, tmp_pat
         for key, parameter in here.named_parameters():
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights.whole(key))))
     expected = logits(adapted.eval())
-    assert (logits(here) - expected).abs().max() < TOLERANCE * max(1, expected.abs().max()), (name, targets)
+    assert (logits(here) - expected).abs().max() < find_tolerance(here), (name, targets)
 
 
 def saved_adapter(tmp_path: Path) -> Path:

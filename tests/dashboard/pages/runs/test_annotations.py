@@ -92,7 +92,7 @@ def test_an_invalid_filter_or_tag_is_refused_and_changes_nothing(owner_browser, 
     assert many(owner_browser, "archive", all="1", filter="loss <").status_code == 409
     refused = many(owner_browser, "tag", run=[run.id], add="=x")
     assert (refused.status_code, "is not a tag" in refused.text) == (409, True)
-    assert many(owner_browser, "delete", run=[run.id]).status_code == 404
+    assert many(owner_browser, "burn", run=[run.id]).status_code == 404
     assert told(run) == []
 
 
