@@ -23,7 +23,7 @@ from tests.fuzz.deliveries import draw_delivery
 
 API, ML = "/api/v1", "/api/2.0/mlflow"
 # Routes that are no page of ours, or end the session
-LEFT_OUT = ("login", "logout", "live", "admin", "api/", "ajax-api/")
+LEFT_OUT = ("login", "logout", "live", "readyz", "admin", "api/", "ajax-api/")
 PAGE_QUERY = (
     "filter", "sort", "run", "metric", "x", "y", "columns", "group", "offset", "page", "q", "open", "text", "at",
 )  # fmt: skip
