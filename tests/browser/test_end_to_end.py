@@ -94,6 +94,7 @@ def test_a_step_timeline_is_shown_and_the_next_steps_are_traced(page: Page, tmp_
     assert b'"traceEvents"' in gzip.decompress((tmp_path / "trace.json.gz").read_bytes())
     page.goto(f"{address}charts/")
     stack = page.locator("[data-metrics~='forward_s']")
+    stack.scroll_into_view_if_needed()  # a chart loads when it is seen
     expect(stack).to_have_attribute("data-state", "drawn")  # the button works from then on
     stack.get_by_role("button", name="Shares of the total").click()
     expect(stack.locator(".legend")).to_contain_text("%")
