@@ -23,7 +23,7 @@ from engine.spec.parts import (
     SpecPart,
 )
 from engine.spec.problems import LONGEST_SHOWN_BITS, Problem, SpecError, describe_type, problems_from
-from engine.spec.yaml_events import refuse_bad_yaml
+from engine.spec.yaml_events import LOADER, refuse_bad_yaml
 
 
 class Spec(SpecPart):
@@ -110,7 +110,7 @@ def yaml_values(text: str | bytes) -> Any:
         raise SpecError([Problem("", broken)])
     try:
         refuse_bad_yaml(text)
-        values = yaml.safe_load(text)
+        values = yaml.load(text, Loader=LOADER)
     except SpecError:
         raise
     except yaml.YAMLError as error:

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from engine.spec.yaml_events import LOADER
+
 DEPTH = 20
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML is built with it
 
 
 class PlainYamlError(ValueError):

@@ -12,7 +12,7 @@ import yaml
 
 from engine.request_limits import SPEC_BYTES
 from engine.spec.problems import SpecError
-from engine.spec.yaml_events import refuse_bad_yaml
+from engine.spec.yaml_events import LOADER, refuse_bad_yaml
 
 
 def with_value(text: str, path: str, value: Any) -> str | None:
@@ -33,7 +33,7 @@ def lines_of(text: str, paths: Iterable[str]) -> dict[str, int | None]:
         return dict.fromkeys(paths)
     try:
         refuse_bad_yaml(text)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=LOADER)
     except SpecError:
         return dict.fromkeys(paths)
     except yaml.YAMLError as error:

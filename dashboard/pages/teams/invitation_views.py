@@ -1,4 +1,4 @@
-"""Invitations: made by a lead, accepted by whoever has the link."""
+"""Invitations: created by a lead, accepted with the link."""
 
 from __future__ import annotations
 
