@@ -79,8 +79,8 @@ RULE = LossRule(
         remedies.FEWER_STAGES,
         Remedy(
             "faster_link", "Faster link",
-            "Put all ranks of the job on one node, or use a faster network between nodes. Predicted: links twice as "
-            "fast.",
+            "Put all ranks of the job on one node, or use a faster network between nodes. A prediction assumes links "
+            "twice as fast.",
             removes=_get_faster_link_part,
         ),
     ),
